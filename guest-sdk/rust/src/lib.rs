@@ -1,0 +1,1 @@
+//! The Rust guest SDK: one trait and one macro to write a state machine.

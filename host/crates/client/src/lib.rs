@@ -1,0 +1,1 @@
+//! The client library: applies, queries and administers over HTTP.

@@ -1,0 +1,24 @@
+//! Turns the core's effects into calls. Synchronous, no threads, no clock, no randomness of its
+//! own: the shell in `host` and the simulator run the same code.
+//!
+//! Two kinds of object are polled: a node (consensus for all groups of a process) and, per group,
+//! a worker (the state machine with its sessions, outcome chain and checkpoints). What passes
+//! between them is in [`task`].
+
+mod disk;
+mod log;
+mod machine;
+mod snapshot;
+pub mod task;
+
+pub use disk::{Disk, File};
+pub use log::{
+    Digest, Floor, Log, LogError, LogReader, Recovered, RecoveredGroup, SnapshotRef, Write,
+    WriteKind,
+};
+pub use machine::{
+    Environment, FailureClass, Fault, Limits, Machine, MachineSpec, Machines, Reply, Sink, Source,
+};
+pub use snapshot::{
+    Section, SnapshotError, SnapshotReader, SnapshotReceiver, SnapshotWriter, Snapshots,
+};

@@ -1,0 +1,101 @@
+//! What the driver asks of the snapshot files.
+
+use std::fmt;
+
+use coracle_proto::{GroupId, LogId};
+
+use crate::{Digest, SnapshotRef};
+
+/// A part of a snapshot file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Section {
+    /// The session table.
+    Sessions = 1,
+    /// The state machine's own bytes.
+    State = 2,
+}
+
+/// Snapshot files of this node.
+pub trait Snapshots: Send + Sync + fmt::Debug {
+    /// Begins a file; nothing under its final name until `finish`. `header` is an encoded
+    /// `SnapshotHeader`.
+    fn create(
+        &self,
+        group: GroupId,
+        last: LogId,
+        header: &[u8],
+    ) -> Result<Box<dyn SnapshotWriter>, SnapshotError>;
+
+    /// Opens the file this reference names, and checks its header and trailer.
+    fn open(
+        &self,
+        group: GroupId,
+        last: LogId,
+        digest: &Digest,
+    ) -> Result<Box<dyn SnapshotReader>, SnapshotError>;
+
+    /// Begins to receive a file from a peer as raw bytes.
+    fn receive(&self, group: GroupId) -> Result<Box<dyn SnapshotReceiver>, SnapshotError>;
+
+    /// Removes the group's files but the ones named (all, if none is named).
+    fn retain(&self, group: GroupId, keep: &[SnapshotRef]) -> Result<(), SnapshotError>;
+}
+
+/// A file being written: header, then sessions, then state, then the trailer.
+pub trait SnapshotWriter: Send + fmt::Debug {
+    /// Appends bytes to a section; sections in ascending order.
+    fn write(&mut self, section: Section, bytes: &[u8]) -> Result<(), SnapshotError>;
+    /// Digest of the state section's bytes so far, for the outcome chain.
+    fn state_digest(&self) -> Digest;
+    /// Writes the trailer, syncs, renames, syncs the folder. Returns the digest in the trailer.
+    fn finish(self: Box<Self>) -> Result<Digest, SnapshotError>;
+}
+
+/// A complete file. Every chunk's checksum is verified as it is read.
+pub trait SnapshotReader: Send + fmt::Debug {
+    /// The header as it was given.
+    fn header(&self) -> &[u8];
+    /// The next bytes of a section, at most `max`; empty at its end. Sections in ascending order;
+    /// asking for a later one skips the rest of the earlier.
+    fn read(&mut self, section: Section, max: usize) -> Result<Vec<u8>, SnapshotError>;
+    /// Length of the whole file.
+    fn file_len(&self) -> u64;
+    /// Raw bytes of the file, to send it.
+    fn read_raw(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), SnapshotError>;
+}
+
+/// A file on its way in.
+pub trait SnapshotReceiver: Send + fmt::Debug {
+    /// The next raw bytes.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError>;
+    /// Verifies the whole file, syncs, renames. Returns its digest and its header.
+    fn finish(self: Box<Self>) -> Result<(Digest, Vec<u8>), SnapshotError>;
+}
+
+/// What can go wrong with a snapshot file.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The disk failed.
+    #[error("snapshot: {context}: {source}")]
+    Io {
+        /// What was being done.
+        context: String,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// The file is not what was written.
+    #[error("snapshot {file}: {reason}")]
+    Damaged {
+        /// Which file.
+        file: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// There is no such file.
+    #[error("snapshot {file} does not exist")]
+    Missing {
+        /// Which file.
+        file: String,
+    },
+}

@@ -1,0 +1,1 @@
+//! Replicated state machines as WebAssembly plugins: the node and its command line.

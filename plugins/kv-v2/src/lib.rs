@@ -1,0 +1,1 @@
+//! Example plugin kv-v2.

@@ -1,0 +1,82 @@
+//! Everything that can happen to the core.
+
+use bytes::Bytes;
+
+use crate::{
+    Entry, Envelope, Index, LogId, NodeId, PersistId, ProposalId, ReadId, ReplicaId, SnapshotMeta,
+};
+
+/// Which timer ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimeoutKind {
+    /// A follower or candidate has waited long enough; on a leader: check-quorum (thesis §6.2).
+    Election,
+    /// A leader owes its followers a heartbeat.
+    Heartbeat,
+}
+
+/// An event for [`Raft::step`](crate::Raft::step).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// A message from a peer.
+    Received(Envelope),
+    /// The write with this id is durable.
+    Persisted {
+        /// As given in [`Effect::Persist`](crate::Effect::Persist) or
+        /// [`Effect::InstallSnapshot`](crate::Effect::InstallSnapshot).
+        id: PersistId,
+    },
+    /// The state machine has applied everything up to here.
+    Applied {
+        /// Last applied index.
+        index: Index,
+    },
+    /// A timer ran out, see [`Raft::deadline`](crate::Raft::deadline).
+    Timeout {
+        /// Which.
+        kind: TimeoutKind,
+        /// A fresh random number, from which the next election timeout is drawn.
+        jitter: u64,
+    },
+    /// Append one entry if this replica leads.
+    Propose {
+        /// The caller's name for it.
+        id: ProposalId,
+        /// The payload of an [`EntryKind::Normal`](crate::EntryKind::Normal) entry.
+        payload: Bytes,
+    },
+    /// Ask for a linearizable read point (ReadIndex, thesis §6.4).
+    Read {
+        /// The caller's name for it.
+        id: ReadId,
+    },
+    /// Answer to [`Effect::ReadLog`](crate::Effect::ReadLog).
+    LogRead {
+        /// For whom it was asked.
+        to: ReplicaId,
+        /// The entries from the index that was asked for; at least one.
+        entries: Vec<Entry>,
+    },
+    /// A snapshot transfer asked for by [`Effect::SendSnapshot`](crate::Effect::SendSnapshot) ended.
+    SnapshotSent {
+        /// The addressee.
+        to: ReplicaId,
+        /// Whether the whole file arrived.
+        delivered: bool,
+    },
+    /// The driver made the log's floor durable at this entry; everything up to it is gone from the
+    /// log and covered by a snapshot.
+    Compacted {
+        /// The new floor.
+        floor: LogId,
+        /// What the newest snapshot covers (at or above the floor).
+        snapshot: SnapshotMeta,
+    },
+    /// The transport lost its connection to this node: probe before pipelining again.
+    PeerDown(NodeId),
+    /// Start an election now, as if the timer had run out.
+    Campaign {
+        /// A fresh random number.
+        jitter: u64,
+    },
+}

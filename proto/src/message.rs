@@ -1,0 +1,105 @@
+//! Messages between replicas of one group.
+
+use crate::{Entry, GroupId, Index, LogId, ReplicaId, SnapshotMeta, Term};
+
+/// A message with its address. Both ends are replica ids: a replica answers only what is
+/// addressed to its own `born`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Envelope {
+    /// The group.
+    pub group: GroupId,
+    /// The sender.
+    pub from: ReplicaId,
+    /// The addressee.
+    pub to: ReplicaId,
+    /// The sender's term. In a pre-vote request and its grant: the term that would be campaigned in.
+    pub term: Term,
+    /// What is said.
+    pub message: Message,
+}
+
+/// Which ballot a vote belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum VoteKind {
+    /// Pre-vote (thesis §9.6): would you vote for me? Changes nothing at the voter.
+    Pre = 0,
+    /// The real vote.
+    Real = 1,
+    /// A real vote asked for by the leader itself in a transfer: not held off by stickiness.
+    Transfer = 2,
+}
+
+/// What one replica says to another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// RequestVote (thesis §3.4).
+    Vote {
+        /// Which ballot.
+        kind: VoteKind,
+        /// The candidate's last entry.
+        last: LogId,
+    },
+    /// Answer to `Vote`.
+    VoteReply {
+        /// Which ballot.
+        kind: VoteKind,
+        /// Whether the vote was given.
+        granted: bool,
+    },
+    /// AppendEntries (thesis §3.5).
+    Append {
+        /// The entry just before `entries`.
+        prev: LogId,
+        /// Consecutive entries from `prev.index + 1`; empty as a probe.
+        entries: Vec<Entry>,
+        /// The leader's commit index.
+        commit: Index,
+    },
+    /// Answer to `Append` and to `Snapshot`; sent once what it claims is durable.
+    AppendReply(AppendOutcome),
+    /// Keeps leadership and carries a ReadIndex round (thesis §6.4).
+    Heartbeat {
+        /// The leader's commit index, at most what is known to match at the addressee.
+        commit: Index,
+        /// The leader's own counter of rounds, echoed by the addressee.
+        round: u64,
+    },
+    /// Answer to `Heartbeat`.
+    HeartbeatReply {
+        /// The round that is answered.
+        round: u64,
+    },
+    /// InstallSnapshot (thesis §5.3). The data goes over the bulk connection first; the driver
+    /// hands this to the core once the file is complete and durable.
+    Snapshot {
+        /// What the file covers.
+        meta: SnapshotMeta,
+    },
+    /// The leader may fall silent; its addressees stop their timers. Sent only when every member
+    /// matches or is reported down.
+    Quiesce {
+        /// The leader's last entry, which must be the addressee's.
+        last: LogId,
+        /// The leader's commit index.
+        commit: Index,
+    },
+}
+
+/// What became of an `Append` or a `Snapshot`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AppendOutcome {
+    /// Everything up to here is durable at the sender and equal to the leader's log.
+    Matched {
+        /// Last index that is known to match.
+        index: Index,
+    },
+    /// The log has no such `prev`.
+    Rejected {
+        /// Index of the `prev` that was rejected.
+        rejected: Index,
+        /// Where the leader should look next: the highest entry at or below `rejected` whose term
+        /// is not above the rejected term.
+        hint: LogId,
+    },
+}

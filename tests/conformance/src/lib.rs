@@ -1,0 +1,1 @@
+//! Golden frames and components of the contract.
