@@ -8,6 +8,7 @@
 mod disk;
 mod log;
 mod machine;
+mod node;
 mod snapshot;
 pub mod task;
 
@@ -19,6 +20,7 @@ pub use log::{
 pub use machine::{
     Environment, FailureClass, Fault, Limits, Machine, MachineSpec, Machines, Reply, Sink, Source,
 };
+pub use node::{Entropy, Event, GroupStatus, LeaderChange, Node, NodeConfig, Outbox, SendSnapshot};
 pub use snapshot::{
     Section, SnapshotError, SnapshotReader, SnapshotReceiver, SnapshotWriter, Snapshots,
 };
