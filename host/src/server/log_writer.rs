@@ -1,0 +1,108 @@
+//! The thread that owns the log: one transaction and one fsync for all groups that are waiting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use coracle_driver::node::Event;
+use coracle_driver::{Log, LogError, Write};
+use tracing::error;
+
+use super::consensus::Inbox;
+use super::queue::Queue;
+
+/// Writes in one transaction; the rest wait for the next.
+const MAX_BATCH: usize = 4096;
+
+/// How often the writer looks at the free space while nothing is written.
+const SPACE_CHECK: Duration = Duration::from_secs(1);
+
+/// What the log's owner can say besides what the trait says.
+pub(super) trait Store: Log {
+    /// Whether the disk is nearly full.
+    fn low_on_space(&self) -> bool;
+}
+
+/// Counts of what reached the disk.
+#[derive(Debug, Default)]
+pub(super) struct LogCounters {
+    pub(super) commits: AtomicU64,
+    pub(super) writes: AtomicU64,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub(super) struct LogWriter {
+    queue: Arc<Queue<Write>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LogWriter {
+    /// Starts it. `failed` is called once with the error after which the node must stop.
+    pub(super) fn start<S: Store + 'static>(
+        store: S,
+        queue: Arc<Queue<Write>>,
+        inbox: Inbox,
+        counters: Arc<LogCounters>,
+        failed: impl FnOnce(LogError) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let writes = Arc::clone(&queue);
+        let thread = std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || run(store, &writes, &inbox, &counters, failed))?;
+        Ok(Self { queue, thread: Some(thread) })
+    }
+
+    /// Writes what is waiting and closes the log.
+    pub(super) fn stop(&mut self) {
+        self.queue.close();
+        self.join();
+    }
+
+    /// Leaves the log as a crash would: what waits is never written.
+    pub(super) fn abandon(&mut self) {
+        self.queue.abandon();
+        self.join();
+    }
+
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A panic in the thread was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run<S: Store>(
+    mut store: S,
+    queue: &Queue<Write>,
+    inbox: &Inbox,
+    counters: &LogCounters,
+    failed: impl FnOnce(LogError),
+) {
+    let mut batch = Vec::new();
+    let mut low = false;
+    while queue.take(&mut batch, MAX_BATCH, Some(SPACE_CHECK)) {
+        if !batch.is_empty() {
+            if let Err(error) = store.commit(&batch) {
+                error!(%error, "the log failed: the node stops");
+                queue.abandon();
+                failed(error);
+                return;
+            }
+            counters.commits.fetch_add(1, Ordering::Relaxed);
+            counters.writes.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            inbox.push_all(batch.drain(..).filter_map(|write| {
+                write.id.map(|id| Event::Persisted { group: write.group, id })
+            }));
+        }
+        if store.low_on_space() != low {
+            low = !low;
+            inbox.push(Event::LowSpace(low));
+        }
+    }
+    if let Err(error) = store.close() {
+        error!(%error, "the log did not close cleanly; the next start repairs it");
+    }
+}

@@ -1,0 +1,196 @@
+//! Threads that run state machines. Each fsm is an actor: its messages are handled in order by
+//! one thread at a time, so that one tenant's slow guest holds up one thread, never a queue.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use coracle_proto::GroupId;
+
+use super::queue::Queue;
+
+/// Something that handles messages one batch at a time.
+pub(super) trait Actor: Send + 'static {
+    /// What it is told.
+    type Message: Send;
+    /// Handles some of what is waiting. True: run again even without new messages.
+    fn handle(&mut self, messages: &mut VecDeque<Self::Message>) -> bool;
+}
+
+/// A pool of threads over actors, one actor per group.
+pub(super) struct Pool<A: Actor> {
+    actors: Mutex<BTreeMap<GroupId, Arc<Slot<A>>>>,
+    ready: Arc<Queue<Arc<Slot<A>>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Slot<A: Actor> {
+    mailbox: Mutex<Mailbox<A::Message>>,
+    actor: Mutex<A>,
+}
+
+struct Mailbox<M> {
+    messages: VecDeque<M>,
+    /// In the ready queue or in the hands of a thread.
+    scheduled: bool,
+    removed: bool,
+}
+
+impl<A: Actor> Pool<A> {
+    /// Starts `threads` threads of `stack` bytes each.
+    pub(super) fn start(name: &str, threads: usize, stack: usize) -> std::io::Result<Self> {
+        let ready: Arc<Queue<Arc<Slot<A>>>> = Arc::new(Queue::new());
+        let mut handles = Vec::new();
+        for number in 0..threads {
+            let ready = Arc::clone(&ready);
+            let thread = std::thread::Builder::new()
+                .name(format!("{name}-{number}"))
+                .stack_size(stack)
+                .spawn(move || serve(&ready))?;
+            handles.push(thread);
+        }
+        Ok(Self { actors: Mutex::default(), ready, threads: Mutex::new(handles) })
+    }
+
+    /// Adds a group's actor and lets it run once.
+    pub(super) fn add(&self, group: GroupId, actor: A) {
+        let mailbox = Mailbox { messages: VecDeque::new(), scheduled: true, removed: false };
+        let slot = Arc::new(Slot { mailbox: Mutex::new(mailbox), actor: Mutex::new(actor) });
+        self.actors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(group, Arc::clone(&slot));
+        self.ready.push(slot);
+    }
+
+    /// Takes a group's actor out; messages that wait for it are dropped.
+    pub(super) fn remove(&self, group: GroupId) {
+        let slot = self.actors.lock().unwrap_or_else(PoisonError::into_inner).remove(&group);
+        if let Some(slot) = slot {
+            let mut mailbox = slot.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+            mailbox.removed = true;
+            mailbox.messages.clear();
+        }
+    }
+
+    /// Tells a group's actor something, unless `limit` messages are waiting; gives it back if so,
+    /// or if there is no such actor.
+    pub(super) fn tell(
+        &self,
+        group: GroupId,
+        message: A::Message,
+        limit: usize,
+    ) -> Result<(), A::Message> {
+        let slot =
+            self.actors.lock().unwrap_or_else(PoisonError::into_inner).get(&group).cloned();
+        let Some(slot) = slot else { return Err(message) };
+        let mut mailbox = slot.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if mailbox.removed || mailbox.messages.len() >= limit {
+            return Err(message);
+        }
+        mailbox.messages.push_back(message);
+        if !mailbox.scheduled {
+            mailbox.scheduled = true;
+            drop(mailbox);
+            self.ready.push(slot);
+        }
+        Ok(())
+    }
+
+    /// The groups that have an actor here.
+    pub(super) fn groups(&self) -> Vec<GroupId> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Stops the threads after what they are doing now.
+    pub(super) fn stop(&self) {
+        self.ready.abandon();
+        let threads: Vec<_> =
+            self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        for thread in threads {
+            // A panic in a thread was reported when it happened.
+            let _ = thread.join();
+        }
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl<A: Actor> fmt::Debug for Pool<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("groups", &self.groups()).finish_non_exhaustive()
+    }
+}
+
+fn serve<A: Actor>(ready: &Queue<Arc<Slot<A>>>) {
+    let mut batch = Vec::with_capacity(1);
+    while ready.take(&mut batch, 1, None) {
+        for slot in batch.drain(..) {
+            run_once(ready, slot);
+        }
+    }
+}
+
+fn run_once<A: Actor>(ready: &Queue<Arc<Slot<A>>>, slot: Arc<Slot<A>>) {
+    let mut messages = {
+        let mut mailbox = slot.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if mailbox.removed {
+            return;
+        }
+        std::mem::take(&mut mailbox.messages)
+    };
+    let again = slot.actor.lock().unwrap_or_else(PoisonError::into_inner).handle(&mut messages);
+    let mut mailbox = slot.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
+    // What it left over stays before what came meanwhile.
+    for message in messages.into_iter().rev() {
+        mailbox.messages.push_front(message);
+    }
+    if !mailbox.removed && (again || !mailbox.messages.is_empty()) {
+        drop(mailbox);
+        ready.push(slot);
+    } else {
+        mailbox.scheduled = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct Echo(mpsc::Sender<u32>);
+
+    impl Actor for Echo {
+        type Message = u32;
+
+        fn handle(&mut self, messages: &mut VecDeque<u32>) -> bool {
+            if let Some(message) = messages.pop_front() {
+                self.0.send(message).unwrap();
+            }
+            false
+        }
+    }
+
+    #[test]
+    fn messages_are_handled_in_order_even_when_an_actor_leaves_some() {
+        let pool = Pool::start("test", 2, 1 << 20).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        pool.add(GroupId(7), Echo(sender));
+
+        for number in 0..100 {
+            pool.tell(GroupId(7), number, 1000).unwrap();
+        }
+
+        let seen: Vec<u32> = receiver.iter().take(100).collect();
+        assert_eq!(seen, (0..100).collect::<Vec<_>>());
+        pool.stop();
+    }
+
+    #[test]
+    fn a_message_for_a_group_that_is_not_here_is_given_back() {
+        let pool: Pool<Echo> = Pool::start("test", 1, 1 << 20).unwrap();
+        assert_eq!(pool.tell(GroupId(1), 5, 10), Err(5));
+        pool.stop();
+    }
+}

@@ -1,0 +1,142 @@
+//! The queue between two threads of a node.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A queue with one reader that takes everything at once.
+///
+/// `push` is for items whose number is bounded by what was asked for (completions, writes that
+/// the core's own in-flight limits allow); `offer` is for what comes from outside and is refused
+/// above a limit.
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    filled: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    items: VecDeque<T>,
+    closed: bool,
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State { items: VecDeque::new(), closed: false }),
+            filled: Condvar::new(),
+        }
+    }
+
+    /// Adds an item. After `close` it is dropped.
+    pub(super) fn push(&self, item: T) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return;
+        }
+        state.items.push_back(item);
+        if state.items.len() == 1 {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Adds many items, see `push`.
+    pub(super) fn push_all(&self, items: impl IntoIterator<Item = T>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return;
+        }
+        state.items.extend(items);
+        self.filled.notify_one();
+    }
+
+    /// Adds an item unless `limit` or more are waiting; gives it back if so.
+    pub(super) fn offer(&self, item: T, limit: usize) -> Result<(), T> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed || state.items.len() >= limit {
+            return Err(item);
+        }
+        state.items.push_back(item);
+        if state.items.len() == 1 {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits until something is there, the queue is closed, or `patience` ran out; moves all that
+    /// is there (at most `most`) into `into`. Answers false once closed and empty.
+    pub(super) fn take(&self, into: &mut Vec<T>, most: usize, patience: Option<Duration>) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.items.is_empty() && !state.closed {
+            state = match patience {
+                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    let (state, result) = self
+                        .filled
+                        .wait_timeout(state, patience)
+                        .unwrap_or_else(PoisonError::into_inner);
+                    if result.timed_out() {
+                        drop(state);
+                        return true;
+                    }
+                    state
+                }
+            };
+        }
+        let count = state.items.len().min(most);
+        into.extend(state.items.drain(..count));
+        !(state.closed && into.is_empty() && state.items.is_empty())
+    }
+
+    /// No more items are taken in; the reader ends when it has seen the rest.
+    pub(super) fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.filled.notify_all();
+    }
+
+    /// Closes it and forgets what is waiting.
+    pub(super) fn abandon(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.closed = true;
+        state.items.clear();
+        self.filled.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_come_out_in_order_and_at_most_as_many_as_asked_for() {
+        let queue = Queue::new();
+        queue.push_all([1, 2, 3]);
+
+        let mut out = Vec::new();
+        assert!(queue.take(&mut out, 2, None));
+        assert_eq!(out, [1, 2]);
+    }
+
+    #[test]
+    fn an_offer_above_the_limit_is_given_back() {
+        let queue = Queue::new();
+        queue.push(1);
+        assert_eq!(queue.offer(2, 1), Err(2));
+        assert_eq!(queue.offer(2, 2), Ok(()));
+    }
+
+    #[test]
+    fn a_closed_queue_is_drained_and_then_ends() {
+        let queue = Queue::new();
+        queue.push(1);
+        queue.close();
+        queue.push(2);
+
+        let mut out = Vec::new();
+        assert!(queue.take(&mut out, 10, None));
+        assert_eq!(out, [1]);
+        out.clear();
+        assert!(!queue.take(&mut out, 10, None));
+    }
+}
