@@ -9,6 +9,7 @@ mod disk;
 mod log;
 mod machine;
 mod node;
+pub mod payload;
 mod snapshot;
 pub mod task;
 
