@@ -1,1 +1,3 @@
 //! Replicated state machines as WebAssembly plugins: the node and its command line.
+
+pub mod api;

@@ -1,1 +1,24 @@
-//! The client library: applies, queries and administers over HTTP.
+//! The client library: applies, queries and administers over HTTP. Also holds the words that
+//! client and server share (bodies, headers, problems), so that they cannot drift apart.
+
+mod client;
+mod duration;
+mod endpoint;
+mod error;
+pub mod header;
+mod key;
+mod model;
+mod policy;
+mod problem;
+
+pub use client::{Applied, Client, ClientBuilder, Consistency, Queried, QueryOptions};
+pub use duration::{InvalidDuration, parse_duration};
+pub use endpoint::{Endpoint, InvalidEndpoint};
+pub use error::{AttemptError, ClientError};
+pub use key::random_key;
+pub use model::{
+    ChainHead, Check, CreateFsm, DigestHex, FsmInfo, FsmList, FsmState, FsmStatus, InvalidDigest,
+    InvalidName, LimitOverrides, PluginInfo, PluginList, Probe, Removed, Snapshotted, Status,
+    Upgrade, Upgraded, check_fsm_name,
+};
+pub use problem::{Code, Outcome, Problem};

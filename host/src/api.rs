@@ -1,0 +1,8 @@
+//! What the outside sees of a node: a trait that the server implements, and HTTP over it.
+
+pub mod error;
+pub mod http;
+pub mod service;
+
+pub use error::ApiError;
+pub use service::{Applied, Consistency, Future, Queried, Service};
