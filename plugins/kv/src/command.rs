@@ -1,6 +1,6 @@
 //! The text of a command.
 
-const USAGE: &str = "put KEY VALUE | get KEY | del KEY | cas KEY OLD NEW | scan FROM TO N";
+use crate::USAGE;
 
 /// Bytes of a key or value that a refusal shows.
 const SHOWN_BYTES: usize = 64;

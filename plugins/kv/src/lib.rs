@@ -24,6 +24,8 @@ use coracle_guest::{Environment, Error, Raw, StateMachine};
 
 use command::{Command, Read, Scan};
 
+const USAGE: &str = "put KEY VALUE | get KEY | del KEY | cas KEY OLD NEW | scan FROM TO N";
+
 /// Bytes of a scan's answer, well below the host's default limit for a reply.
 const SCAN_BYTES: usize = 512 << 10;
 
