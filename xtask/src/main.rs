@@ -1,1 +1,69 @@
-fn main() {}
+//! The project's own commands: `cargo xtask`.
+
+mod demo; // builds a node and runs its demo
+mod plugins; // builds the components
+mod runs; // runs other programs and says so
+mod test; // everything there is to test
+mod verify; // everything that must be clean
+mod workspace; // where things are
+
+use std::process::ExitCode;
+
+use runs::{Failure, say};
+
+const USAGE: &str = "usage: cargo xtask VERB
+
+  demo [--release] [-- ARGS]  three nodes in one process and a shell; ARGS go to `coracle demo`
+  test                        everything there is to test
+  verify                      format, lints, docs, rules of the house, licences
+  fix                         format, and apply what clippy suggests
+  plugins                     build the components into plugins/NAME.wasm of cargo's target folder
+  sim [--seeds N] [--minutes M] ...
+                              run the simulator, optimised; arguments go to `coracle-sim`
+  bench [ARGS]                run the benchmarks; arguments go to `coracle-bench`
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (verb, rest) = match arguments.split_first() {
+        Some((verb, rest)) => (verb.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    match run(verb, rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(why)) => {
+            say(&format!("{why}\n\n{USAGE}"));
+            ExitCode::from(2)
+        }
+        Err(failure) => {
+            say(&failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: &str, rest: &[String]) -> Result<(), Failure> {
+    match verb {
+        "demo" => demo::run(rest),
+        "sim" => test::simulate(rest),
+        "bench" => test::bench(rest),
+        "test" => alone(verb, rest).and_then(|()| test::run()),
+        "verify" => alone(verb, rest).and_then(|()| verify::run()),
+        "fix" => alone(verb, rest).and_then(|()| verify::fix()),
+        "plugins" => alone(verb, rest).and_then(|()| plugins::build().map(drop)),
+        "help" | "--help" | "-h" => {
+            say(USAGE);
+            Ok(())
+        }
+        _ => Err(Failure::Usage(format!("unknown verb `{verb}`"))),
+    }
+}
+
+fn alone(verb: &str, rest: &[String]) -> Result<(), Failure> {
+    match rest.first() {
+        Some(extra) => Err(Failure::Usage(format!(
+            "`{verb}` takes no argument, not `{extra}`"
+        ))),
+        None => Ok(()),
+    }
+}

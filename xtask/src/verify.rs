@@ -1,0 +1,88 @@
+//! Everything that must be clean.
+
+use std::process::Command;
+
+use crate::{
+    plugins,
+    runs::{Failure, say, step},
+    workspace::{cargo, root},
+};
+
+pub(crate) fn run() -> Result<(), Failure> {
+    plugins::ensure_target()?;
+    needs("fmt", "rustfmt")?;
+    needs("clippy", "clippy")?;
+    step(
+        "checking the format",
+        cargo("fmt").args(["--all", "--check"]),
+    )?;
+    step(
+        "linting every crate",
+        cargo("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]),
+    )?;
+    step(
+        "linting what only exists in a component",
+        cargo("clippy")
+            .args([
+                "-p",
+                "coracle-guest",
+                "-p",
+                "hostile",
+                "-p",
+                "hostile-describe-trap",
+            ])
+            .args(["--target", "wasm32-wasip2", "--", "-D", "warnings"]),
+    )?;
+    step(
+        "building the docs",
+        cargo("doc")
+            .args(["--workspace", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
+    step(
+        "checking the rules of the house",
+        cargo("test").args(["--quiet", "-p", "xtask"]),
+    )?;
+    licences()?;
+    say("all clean");
+    Ok(())
+}
+
+pub(crate) fn fix() -> Result<(), Failure> {
+    needs("fmt", "rustfmt")?;
+    needs("clippy", "clippy")?;
+    step(
+        "applying what clippy suggests",
+        cargo("clippy").args(["--workspace", "--all-targets", "--fix", "--allow-dirty"]),
+    )?;
+    step("formatting", cargo("fmt").arg("--all"))
+}
+
+/// A part of the toolchain that a minimal one lacks.
+fn needs(subcommand: &str, component: &str) -> Result<(), Failure> {
+    if answers(cargo(subcommand).arg("--version")) {
+        return Ok(());
+    }
+    Err(Failure::Missing {
+        program: format!("cargo {subcommand}"),
+        install: format!("rustup component add {component}"),
+    })
+}
+
+fn licences() -> Result<(), Failure> {
+    if !answers(Command::new("cargo-deny").arg("--version")) {
+        say("skipped licences and bans: cargo-deny is missing \
+             (`cargo install --locked cargo-deny` installs it)");
+        return Ok(());
+    }
+    step(
+        "checking licences, bans and sources",
+        Command::new("cargo-deny")
+            .current_dir(root())
+            .args(["check", "licenses", "bans", "sources"]),
+    )
+}
+
+fn answers(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
