@@ -1,1 +1,10 @@
-//! End-to-end tests with real processes.
+//! Clusters of real processes for the end-to-end tests.
+
+mod cluster;
+mod load;
+mod ports;
+mod wait;
+
+pub use cluster::{Cluster, binary, plugin};
+pub use load::Load;
+pub use wait::{eventually, eventually_for};

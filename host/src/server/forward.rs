@@ -1,0 +1,98 @@
+//! Brings a call to the leader of its group: here, or by one hop to another node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_client::{Code, Outcome};
+use coracle_proto::NodeId;
+use coracle_transport::RequestError;
+use tokio::time::{Instant, timeout_at};
+
+use super::Shell;
+use super::call::{Call, Failure, Reply, decode_result};
+
+/// Between two tries while no leader is known or none can be reached.
+const RETRY_PAUSE: Duration = Duration::from_millis(30);
+
+impl Shell {
+    /// Runs a call at the leader of its group, trying again for as long as it has certainly not
+    /// happened and there is time.
+    pub(super) async fn at_leader(
+        self: &Arc<Self>,
+        call: Call,
+        deadline: Instant,
+    ) -> Result<Reply, Failure> {
+        let mut last = None;
+        loop {
+            let attempt = timeout_at(deadline, self.attempt(&call, deadline)).await;
+            let failure = match attempt {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(failure)) if may_retry(&call, &failure) => failure,
+                Ok(Err(failure)) => return Err(failure),
+                Err(_) if call.is_read() => return Err(no_leader(last)),
+                Err(_) => return Err(Failure::unknown("the call took too long")),
+            };
+            if Instant::now() + RETRY_PAUSE >= deadline {
+                return Err(no_leader(Some(failure)));
+            }
+            last = Some(failure);
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn attempt(
+        self: &Arc<Self>,
+        call: &Call,
+        deadline: Instant,
+    ) -> Result<Reply, Failure> {
+        let failure = match self.execute(call.clone(), deadline).await {
+            Err(failure) if failure.code == Code::NotLeader => failure,
+            result => return result,
+        };
+        match failure.leader() {
+            Some(leader) if leader != self.node => self.ask(leader, call, deadline).await,
+            _ => Err(failure),
+        }
+    }
+
+    /// Asks one node to execute a call.
+    pub(super) async fn ask(
+        &self,
+        node: NodeId,
+        call: &Call,
+        deadline: Instant,
+    ) -> Result<Reply, Failure> {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let transport = self.transport()?;
+        match transport.request(node, call.encode(), patience).await {
+            Ok(bytes) => decode_result(&bytes),
+            Err(error @ RequestError::NotSent { .. }) => {
+                Err(Failure::not_applied(Code::Unavailable, error.to_string()))
+            }
+            Err(error @ RequestError::Unknown { .. }) => Err(Failure::unknown(error.to_string())),
+        }
+    }
+}
+
+/// Whether a failed try may be followed by another: nothing happened, and waiting may help; or
+/// nobody knows, and doing it twice is the same as doing it once.
+fn may_retry(call: &Call, failure: &Failure) -> bool {
+    match failure.outcome {
+        Outcome::Applied => false,
+        Outcome::NotApplied => matches!(failure.code, Code::NotLeader | Code::Unavailable)
+            && failure.index.is_none()
+            && !failure.is_final(),
+        Outcome::Unknown => call.is_idempotent(),
+    }
+}
+
+/// What a client is told when time ran out and nothing was done.
+fn no_leader(last: Option<Failure>) -> Failure {
+    match last {
+        Some(failure) if failure.code != Code::NotLeader => failure,
+        _ => Failure::not_applied(
+            Code::Unavailable,
+            "no leader: a majority of the nodes must be up and able to reach each other",
+        ),
+    }
+}

@@ -1,0 +1,172 @@
+//! The plugins this node has: bytes in files named by their digest, compiled ones in memory.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use coracle_driver::{Digest, Disk};
+use coracle_runtime::{Engine, Plugin, StageError};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+
+/// Folder of the plugins' bytes.
+const FOLDER: &str = "plugins";
+
+/// Compiled plugins kept in memory beyond those that run.
+const MAX_IDLE_COMPILED: usize = 64;
+
+/// Why a plugin was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PluginError {
+    /// The bytes are not those the digest names.
+    #[error("the bytes have the sha256 {actual}, not {expected}: the upload was cut or changed")]
+    WrongDigest {
+        /// As asked for.
+        expected: Digest,
+        /// As they are.
+        actual: Digest,
+    },
+    /// The bytes are no plugin.
+    #[error(transparent)]
+    Invalid(#[from] StageError),
+    /// The disk failed.
+    #[error("plugin {digest}: {context}: {source}")]
+    Io {
+        /// Which plugin.
+        digest: Digest,
+        /// What was being done.
+        context: &'static str,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// The plugins of this node.
+pub(super) struct Plugins {
+    engine: Engine,
+    disk: Arc<dyn Disk>,
+    compiled: Mutex<BTreeMap<Digest, Arc<Plugin>>>,
+    /// One compilation at a time: each takes a core and a lot of memory.
+    compiling: Mutex<()>,
+    arrivals: watch::Sender<u64>,
+}
+
+impl Plugins {
+    pub(super) fn open(engine: Engine, disk: Arc<dyn Disk>) -> std::io::Result<Self> {
+        disk.create_dir(FOLDER.as_ref())?;
+        for file in disk.list(FOLDER.as_ref())? {
+            if file.extension().is_some_and(|extension| extension == "tmp") {
+                disk.remove(&file)?;
+            }
+        }
+        Ok(Self {
+            engine,
+            disk,
+            compiled: Mutex::default(),
+            compiling: Mutex::default(),
+            arrivals: watch::Sender::new(0),
+        })
+    }
+
+    /// Changes whenever a plugin arrived.
+    pub(super) fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.subscribe()
+    }
+
+    /// Takes a plugin in: checks, compiles and stores it. Blocks for as long as compiling takes;
+    /// the bytes are durable when it returns.
+    pub(super) fn add(&self, digest: Digest, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        let actual = digest_of(bytes);
+        if actual != digest {
+            return Err(PluginError::WrongDigest { expected: digest, actual });
+        }
+        let plugin = self.compile(digest, bytes)?;
+        if !self.is_stored(&digest) {
+            self.store(digest, bytes)?;
+        }
+        self.arrivals.send_modify(|count| *count += 1);
+        Ok(plugin)
+    }
+
+    /// The compiled plugin, if its bytes are here; compiles them if need be.
+    pub(super) fn get(&self, digest: Digest) -> Result<Option<Arc<Plugin>>, PluginError> {
+        if let Some(plugin) = self.compiled(&digest) {
+            return Ok(Some(plugin));
+        }
+        if !self.is_stored(&digest) {
+            return Ok(None);
+        }
+        let bytes = self.read(digest)?;
+        let actual = digest_of(&bytes);
+        if actual != digest {
+            return Err(PluginError::WrongDigest { expected: digest, actual });
+        }
+        self.compile(digest, &bytes).map(Some)
+    }
+
+    /// Whether the bytes are here.
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        self.compiled(digest).is_some() || self.is_stored(digest)
+    }
+
+    /// The bytes.
+    pub(super) fn read(&self, digest: Digest) -> Result<Bytes, PluginError> {
+        let failed = |context| move |source| PluginError::Io { digest, context, source };
+        let file = self.disk.open(&path(&digest), false).map_err(failed("opening its file"))?;
+        let len = file.len().map_err(failed("measuring its file"))?;
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        file.read_at(0, &mut bytes).map_err(failed("reading its file"))?;
+        Ok(Bytes::from(bytes))
+    }
+
+    fn compiled(&self, digest: &Digest) -> Option<Arc<Plugin>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    fn compile(&self, digest: Digest, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
+        let _turn = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plugin) = self.compiled(&digest) {
+            return Ok(plugin);
+        }
+        let plugin = Arc::new(self.engine.stage(bytes)?);
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if compiled.len() >= MAX_IDLE_COMPILED {
+            compiled.retain(|_, plugin| Arc::strong_count(plugin) > 1);
+        }
+        compiled.insert(digest, Arc::clone(&plugin));
+        Ok(plugin)
+    }
+
+    fn is_stored(&self, digest: &Digest) -> bool {
+        self.disk.open(&path(digest), false).is_ok()
+    }
+
+    fn store(&self, digest: Digest, bytes: &[u8]) -> Result<(), PluginError> {
+        let failed = |context| move |source| PluginError::Io { digest, context, source };
+        let name = path(&digest);
+        let temporary = name.with_extension("tmp");
+        let file = self.disk.open(&temporary, true).map_err(failed("creating its file"))?;
+        file.set_len(0).map_err(failed("emptying its file"))?;
+        file.write_at(0, bytes).map_err(failed("writing its file"))?;
+        file.sync().map_err(failed("syncing its file"))?;
+        drop(file);
+        self.disk.rename(&temporary, &name).map_err(failed("renaming its file"))?;
+        self.disk.sync_dir(FOLDER.as_ref()).map_err(failed("syncing its folder"))
+    }
+}
+
+impl std::fmt::Debug for Plugins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugins").finish_non_exhaustive()
+    }
+}
+
+/// SHA-256 of a plugin's bytes.
+pub(super) fn digest_of(bytes: &[u8]) -> Digest {
+    Digest(Sha256::digest(bytes).into())
+}
+
+fn path(digest: &Digest) -> PathBuf {
+    PathBuf::from(FOLDER).join(format!("{digest}.wasm"))
+}
