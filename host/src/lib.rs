@@ -1,3 +1,5 @@
 //! Replicated state machines as WebAssembly plugins: the node and its command line.
 
 pub mod api;
+pub mod config;
+pub mod init;
