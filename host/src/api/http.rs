@@ -7,6 +7,8 @@ mod plugin;
 mod reply;
 mod request;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,219 @@
+//! A service in memory. What a command does is its first word.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use coracle_client::{
+    Check, Code, CreateFsm, DigestHex, FsmInfo, FsmState, PluginInfo, Removed, Snapshotted, Status,
+    Upgraded,
+};
+use tokio::sync::Notify;
+
+use crate::api::{ApiError, Applied, Consistency, Future, Queried, Service};
+
+#[derive(Debug, Default)]
+pub(super) struct Fake {
+    applies: AtomicU64,
+    lose_answers: AtomicU64,
+    unavailable: AtomicU64,
+    hanging: Notify,
+    keys: Mutex<BTreeMap<String, (Bytes, Applied)>>,
+    fsms: Mutex<BTreeMap<String, FsmInfo>>,
+    plugins: Mutex<Vec<PluginInfo>>,
+}
+
+impl Fake {
+    pub(super) fn applies(&self) -> u64 {
+        self.applies.load(Ordering::SeqCst)
+    }
+
+    /// The next apply happens, and its answer is lost.
+    pub(super) fn lose_next_answer(&self) {
+        self.lose_answers.store(1, Ordering::SeqCst);
+    }
+
+    /// The next applies do not happen, and say so.
+    pub(super) fn refuse_as_unavailable(&self, times: u64) {
+        self.unavailable.store(times, Ordering::SeqCst);
+    }
+
+    /// Until a request hangs.
+    pub(super) async fn hanging(&self) {
+        self.hanging.notified().await;
+    }
+
+    fn take_one(counter: &AtomicU64) -> bool {
+        counter
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+            .is_ok()
+    }
+
+    async fn run(&self, fsm: &str, body: Bytes, key: Option<String>) -> Result<Applied, ApiError> {
+        if fsm == "none" {
+            return Err(ApiError::new(Code::NotFound, "there is no fsm none"));
+        }
+        if body.starts_with(b"hang") {
+            self.hanging.notify_one();
+            std::future::pending::<()>().await;
+        }
+        if Self::take_one(&self.unavailable) {
+            return Err(ApiError::new(Code::Unavailable, "no leader"));
+        }
+        let applied = self.once(body.clone(), key)?;
+        if Self::take_one(&self.lose_answers) {
+            return Err(ApiError::new(Code::OutcomeUnknown, "the leader is gone"));
+        }
+        match body.strip_prefix(b"refuse ") {
+            Some(reply) => Err(ApiError::refused(reply.to_vec()).with_index(applied.index)),
+            None => Ok(applied),
+        }
+    }
+
+    fn once(&self, body: Bytes, key: Option<String>) -> Result<Applied, ApiError> {
+        let mut keys = self.keys.lock().expect("lock");
+        if let Some((before, applied)) = key.as_ref().and_then(|key| keys.get(key)) {
+            if *before != body {
+                return Err(ApiError::new(Code::KeyReused, "other body"));
+            }
+            return Ok(Applied {
+                replayed: true,
+                ..applied.clone()
+            });
+        }
+        let index = self.applies.fetch_add(1, Ordering::SeqCst) + 1;
+        let reply = [b"done ", &body[..]].concat();
+        let applied = Applied {
+            index,
+            term: Some(7),
+            reply,
+            replayed: false,
+        };
+        if let Some(key) = key {
+            keys.insert(key, (body, applied.clone()));
+        }
+        Ok(applied)
+    }
+}
+
+impl Service for Fake {
+    fn apply<'a>(
+        &'a self,
+        fsm: &'a str,
+        body: Bytes,
+        key: Option<String>,
+        _: Duration,
+    ) -> Future<'a, Applied> {
+        Box::pin(self.run(fsm, body, key))
+    }
+
+    fn query<'a>(
+        &'a self,
+        _: &'a str,
+        body: Bytes,
+        consistency: Consistency,
+        min_index: Option<u64>,
+        timeout: Duration,
+    ) -> Future<'a, Queried> {
+        Box::pin(async move {
+            if let Some(reply) = body.strip_prefix(b"refuse ") {
+                return Err(ApiError::refused(reply.to_vec()));
+            }
+            let seen = format!("{consistency:?} {min_index:?} {timeout:?} ");
+            Ok(Queried {
+                index: 9,
+                reply: [seen.as_bytes(), &body[..]].concat(),
+            })
+        })
+    }
+
+    fn put_plugin(&self, digest: DigestHex, bytes: Bytes) -> Future<'_, PluginInfo> {
+        Box::pin(async move {
+            if bytes.starts_with(b"bad") {
+                let imports = vec!["wasi:sockets/tcp".into(), "env/fork".into()];
+                let error = ApiError::new(Code::InvalidPlugin, "it imports what there is not");
+                return Err(error.with_details(imports));
+            }
+            let info = PluginInfo {
+                digest,
+                name: "fake".into(),
+                version: "1".into(),
+                bytes: bytes.len() as u64,
+            };
+            self.plugins.lock().expect("lock").push(info.clone());
+            Ok(info)
+        })
+    }
+
+    fn list_plugins(&self) -> Future<'_, Vec<PluginInfo>> {
+        Box::pin(async { Ok(self.plugins.lock().expect("lock").clone()) })
+    }
+
+    fn create_fsm<'a>(&'a self, name: &'a str, spec: CreateFsm) -> Future<'a, FsmInfo> {
+        Box::pin(async move {
+            let info = FsmInfo {
+                name: name.into(),
+                group: 5,
+                plugin: spec.plugin,
+                config: spec.config,
+                state: FsmState::Running,
+            };
+            self.fsms
+                .lock()
+                .expect("lock")
+                .insert(name.into(), info.clone());
+            Ok(info)
+        })
+    }
+
+    fn list_fsms(&self) -> Future<'_, Vec<FsmInfo>> {
+        Box::pin(async { Ok(self.fsms.lock().expect("lock").values().cloned().collect()) })
+    }
+
+    fn get_fsm<'a>(&'a self, name: &'a str) -> Future<'a, FsmInfo> {
+        Box::pin(async move {
+            let found = self.fsms.lock().expect("lock").get(name).cloned();
+            found.ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no fsm {name}")))
+        })
+    }
+
+    fn remove_fsm<'a>(&'a self, name: &'a str) -> Future<'a, Removed> {
+        Box::pin(async move {
+            self.fsms.lock().expect("lock").remove(name);
+            Ok(Removed { name: name.into() })
+        })
+    }
+
+    fn upgrade<'a>(&'a self, _: &'a str, _: DigestHex) -> Future<'a, Upgraded> {
+        Box::pin(async { Ok(Upgraded { index: 40 }) })
+    }
+
+    fn snapshot<'a>(&'a self, _: &'a str) -> Future<'a, Snapshotted> {
+        Box::pin(async { Ok(Snapshotted { index: 41 }) })
+    }
+
+    fn status(&self) -> Future<'_, Status> {
+        let status = Status {
+            node: 1,
+            leader: None,
+            term: 3,
+            fsms: Vec::new(),
+            fsyncs: None,
+        };
+        Box::pin(async { Ok(status) })
+    }
+
+    fn live(&self) -> Vec<Check> {
+        Vec::new()
+    }
+
+    fn ready(&self) -> Vec<Check> {
+        vec![Check {
+            name: "leader".into(),
+            ok: false,
+            detail: Some("no leader".into()),
+        }]
+    }
+}
