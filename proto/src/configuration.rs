@@ -1,6 +1,7 @@
 //! Cluster configuration: who votes, who learns.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::{Index, NodeId, ReplicaId};
 
@@ -32,5 +33,76 @@ impl Configuration {
             voters,
             ..Self::default()
         }
+    }
+
+    /// Whether `id` has a vote, in either half.
+    pub fn is_voter(&self, id: ReplicaId) -> bool {
+        self.voters.contains(&id) || self.outgoing.contains(&id)
+    }
+
+    /// Everybody who has a vote, ascending.
+    pub fn all_voters(&self) -> BTreeSet<ReplicaId> {
+        self.voters.union(&self.outgoing).copied().collect()
+    }
+
+    /// Everybody who receives the log, ascending.
+    pub fn members(&self) -> BTreeSet<ReplicaId> {
+        let mut members = self.all_voters();
+        members.extend(&self.learners);
+        members.extend(&self.learners_next);
+        members
+    }
+}
+
+/// `voters=(n1.0 n2.0)&&(n1.0) learners=(n4.7) learners_next=(n5.0) autoleave`, without the parts
+/// that are empty.
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "voters=({})", Ids(&self.voters))?;
+        if !self.outgoing.is_empty() {
+            write!(f, "&&({})", Ids(&self.outgoing))?;
+        }
+        if !self.learners.is_empty() {
+            write!(f, " learners=({})", Ids(&self.learners))?;
+        }
+        if !self.learners_next.is_empty() {
+            write!(f, " learners_next=({})", Ids(&self.learners_next))?;
+        }
+        if self.auto_leave {
+            write!(f, " autoleave")?;
+        }
+        Ok(())
+    }
+}
+
+struct Ids<'a>(&'a BTreeSet<ReplicaId>);
+
+impl fmt::Display for Ids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, id) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { " " };
+            write!(f, "{separator}{id}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_prints_only_what_it_has() {
+        let mut configuration = Configuration::initial([NodeId(1), NodeId(2)]);
+        assert_eq!(configuration.to_string(), "voters=(n1.0 n2.0)");
+        configuration.learners.insert(ReplicaId {
+            node: NodeId(4),
+            born: 7,
+        });
+        configuration.auto_leave = true;
+        assert_eq!(
+            configuration.to_string(),
+            "voters=(n1.0 n2.0) learners=(n4.7) autoleave"
+        );
     }
 }

@@ -4,15 +4,47 @@
 //! entry point is [`Raft::step`]; what it wants done comes back as [`Effect`]s, and an effect is
 //! only ever emitted when it is safe to do it now.
 
-mod configuration;
-mod effect;
-mod entry;
 mod ids;
-mod input;
 mod instant;
+
+mod codec;
+mod configuration;
+mod entry;
 mod message;
+
+mod config;
+mod effect;
+mod input;
+mod status;
+
 mod raft;
 
+mod clock;
+mod core;
+mod impossible;
+mod log;
+mod role;
+mod writes;
+
+mod election;
+mod follower;
+mod snapshot;
+
+mod commit;
+mod leader;
+mod progress;
+mod read_index;
+mod replication;
+
+pub mod quorum;
+
+mod display;
+
+#[cfg(test)]
+mod testing;
+
+pub use codec::{ConfigurationError, MAX_MEMBERS};
+pub use config::{Config, Initial};
 pub use configuration::Configuration;
 pub use effect::{Effect, Effects, HardState, PersistId, RefuseReason, SnapshotMeta};
 pub use entry::{Entry, EntryKind};
@@ -20,4 +52,5 @@ pub use ids::{GroupId, Index, LogId, NodeId, ProposalId, ReadId, ReplicaId, Term
 pub use input::{Input, TimeoutKind};
 pub use instant::Instant;
 pub use message::{AppendOutcome, Envelope, Message, VoteKind};
-pub use raft::{Config, Initial, PeerStatus, ProgressState, Raft, Role, Status};
+pub use raft::Raft;
+pub use status::{PeerStatus, ProgressState, Role, Status};

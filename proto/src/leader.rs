@@ -1,0 +1,190 @@
+//! The leader of a term.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::core::Core;
+use crate::impossible::Impossible;
+use crate::progress::Progress;
+use crate::quorum::{VoteResult, vote_result};
+use crate::read_index::Reads;
+use crate::{
+    Effect, Entry, EntryKind, Index, Message, NodeId, PeerStatus, PersistId, ProposalId,
+    RefuseReason, ReplicaId,
+};
+
+/// Uncommitted entries of a leader's own term, whatever their size, above which proposals are
+/// refused as busy: payloads may be empty.
+const MAX_UNCOMMITTED_ENTRIES: usize = 1 << 16;
+
+/// What only a leader knows. Replication is in `replication`, commitment in `commit`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Leader {
+    /// Everybody in the configuration but this replica.
+    pub(crate) peers: BTreeMap<ReplicaId, Progress>,
+    /// Index of the no-op that opened the term.
+    pub(crate) first: Index,
+    pub(crate) uncommitted: Uncommitted,
+    pub(crate) reads: Reads,
+    /// The oldest write under way at the last quorum check: if it still is at the next, the disk
+    /// hangs.
+    stalled: Option<PersistId>,
+}
+
+impl Leader {
+    pub(crate) fn new(core: &Core) -> Self {
+        let last = core.log.last().index;
+        let members = core.log.configuration().members();
+        let peers = members
+            .into_iter()
+            .filter(|id| *id != core.id())
+            .map(|id| (id, Progress::new(last)))
+            .collect();
+        Self {
+            peers,
+            first: last + 1,
+            uncommitted: Uncommitted::default(),
+            reads: Reads::default(),
+            stalled: None,
+        }
+    }
+
+    /// Opens the term with an entry of it: what is before can only be committed through it
+    /// (thesis §3.6.2), and reads wait for it (§6.4).
+    pub(crate) fn open_term(&mut self, core: &mut Core) -> Result<(), Impossible> {
+        self.append(core, EntryKind::Noop, Bytes::new())?;
+        core.clock.restart_heartbeat(&core.config);
+        core.clock.restart_quorum_check(&core.config);
+        Ok(())
+    }
+
+    pub(crate) fn propose(
+        &mut self,
+        core: &mut Core,
+        id: ProposalId,
+        payload: Bytes,
+    ) -> Result<(), Impossible> {
+        if core.writes.is_full() || !self.uncommitted.admits(payload.len(), core) {
+            let reason = RefuseReason::Busy;
+            core.out.events.push(Effect::Refused {
+                id,
+                reason,
+                payload,
+            });
+            return Ok(());
+        }
+        self.append(core, EntryKind::Normal, payload)?;
+        let position = core.log.last();
+        core.out.events.push(Effect::Accepted { id, position });
+        Ok(())
+    }
+
+    /// The driver's timer says that followers are owed a sign of life.
+    pub(crate) fn on_heartbeat_timeout(&mut self, core: &mut Core) {
+        core.clock.restart_heartbeat(&core.config);
+        if !self.start_round(core) {
+            self.broadcast_heartbeat(core);
+        }
+    }
+
+    pub(crate) fn broadcast_heartbeat(&mut self, core: &mut Core) {
+        let round = self.reads.round();
+        for (id, peer) in &mut self.peers {
+            let commit = core.commit.min(peer.matched);
+            peer.told_commit = peer.told_commit.max(commit);
+            core.send(*id, Message::Heartbeat { commit, round });
+        }
+    }
+
+    /// Whether to go on leading: a quorum was heard since the last check, and the own disk has
+    /// finished something (thesis §6.2; a hung disk must not be hidden by heartbeats).
+    pub(crate) fn check_quorum(&mut self, core: &mut Core) -> bool {
+        core.clock.restart_quorum_check(&core.config);
+        let own = core.id();
+        let active = |id: &ReplicaId| {
+            let active = self.peers.get(id).is_some_and(|peer| peer.active);
+            Some(active || *id == own)
+        };
+        let heard = vote_result(core.log.configuration(), active) == VoteResult::Won;
+        let oldest = core.writes.oldest();
+        let hangs = oldest.is_some() && oldest == self.stalled && !self.peers.is_empty();
+        self.stalled = oldest;
+        for peer in self.peers.values_mut() {
+            peer.active = false;
+        }
+        !core.config.check_quorum || (heard && !hangs)
+    }
+
+    /// The connection is gone, and with it whatever was on its way.
+    pub(crate) fn on_peer_down(&mut self, node: NodeId) {
+        for (_, peer) in self.peers.iter_mut().filter(|(id, _)| id.node == node) {
+            peer.on_connection_lost();
+        }
+    }
+
+    /// Every read that waits is refused: whoever leads next has to be asked again.
+    pub(crate) fn resign(mut self, core: &mut Core, leader: Option<ReplicaId>) {
+        let reason = RefuseReason::NotLeader { leader };
+        let refused = self.reads.drain();
+        let refused = refused.map(|id| Effect::ReadRefused { id, reason });
+        core.out.events.extend(refused);
+    }
+
+    pub(crate) fn peer_status(&self) -> Vec<PeerStatus> {
+        let status = |(id, peer): (&ReplicaId, &Progress)| PeerStatus {
+            id: *id,
+            matched: peer.matched,
+            next: peer.next,
+            state: peer.state(),
+            active: peer.active,
+        };
+        self.peers.iter().map(status).collect()
+    }
+
+    /// Appends to the own log and sends it on at once, in parallel with the own disk.
+    fn append(
+        &mut self,
+        core: &mut Core,
+        kind: EntryKind,
+        payload: Bytes,
+    ) -> Result<(), Impossible> {
+        let index = core.log.last().index + 1;
+        self.uncommitted.push(index, payload.len());
+        core.append(Entry {
+            term: core.term(),
+            index,
+            kind,
+            payload,
+        })?;
+        self.replicate_all(core, false);
+        Ok(())
+    }
+}
+
+/// Sizes of the entries of the own term that are not committed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Uncommitted {
+    entries: VecDeque<(Index, usize)>,
+    bytes: usize,
+}
+
+impl Uncommitted {
+    /// One entry is always admitted, however large.
+    fn admits(&self, bytes: usize, core: &Core) -> bool {
+        let total = self.bytes.saturating_add(bytes);
+        let fits = self.bytes == 0 || total <= core.config.max_uncommitted_bytes;
+        fits && self.entries.len() < MAX_UNCOMMITTED_ENTRIES
+    }
+
+    fn push(&mut self, index: Index, bytes: usize) {
+        self.entries.push_back((index, bytes));
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    pub(crate) fn release(&mut self, commit: Index) {
+        while let Some((_, bytes)) = self.entries.pop_front_if(|(index, _)| *index <= commit) {
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+    }
+}

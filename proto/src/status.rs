@@ -1,0 +1,65 @@
+//! Pictures of the core.
+
+use crate::{Configuration, HardState, Index, LogId, ReplicaId};
+
+/// What this replica is in its term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks for pre-votes.
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+/// How a leader stands with one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProgressState {
+    /// One message at a time until a match is found.
+    Probe,
+    /// Pipelined.
+    Replicate,
+    /// A snapshot is on its way.
+    Snapshot,
+}
+
+/// A leader's view of one peer, for status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerStatus {
+    /// The peer.
+    pub id: ReplicaId,
+    /// Highest index known to match.
+    pub matched: Index,
+    /// Next index to send.
+    pub next: Index,
+    /// How it is being fed.
+    pub state: ProgressState,
+    /// Whether it was heard from within the last election timeout.
+    pub active: bool,
+}
+
+/// A picture of the core, for status and tests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Status {
+    /// This replica.
+    pub id: ReplicaId,
+    /// Its role.
+    pub role: Role,
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// The known leader of the term.
+    pub leader: Option<ReplicaId>,
+    /// Commit index.
+    pub commit: Index,
+    /// Last entry.
+    pub last: LogId,
+    /// The log's floor.
+    pub floor: LogId,
+    /// The configuration in force (the last in the log, committed or not).
+    pub configuration: Configuration,
+    /// On a leader: the peers, ascending by id.
+    pub peers: Vec<PeerStatus>,
+}

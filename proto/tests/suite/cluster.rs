@@ -1,0 +1,478 @@
+//! Replicas in one process: their disks, the messages between them, and what they applied.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use coracle_proto::{
+    Config, Configuration, Effect, Entry, EntryKind, Envelope, GroupId, HardState, Index, Initial,
+    Input, Instant, LogId, Message, NodeId, PersistId, ProposalId, Raft, ReadId, ReplicaId, Role,
+    SnapshotMeta, Term,
+};
+
+pub const T: Duration = Duration::from_millis(1000);
+
+pub fn replica(node: u64) -> ReplicaId {
+    ReplicaId {
+        node: NodeId(node),
+        born: 0,
+    }
+}
+
+pub fn config(node: u64) -> Config {
+    Config {
+        group: GroupId(1),
+        id: replica(node),
+        election_timeout: T,
+        heartbeat_interval: T / 10,
+        pre_vote: true,
+        check_quorum: true,
+        max_append_bytes: 1 << 20,
+        max_append_entries: 100,
+        max_inflight_appends: 8,
+        max_inflight_bytes: 1 << 20,
+        max_uncommitted_bytes: 1 << 20,
+        cache_bytes: 1 << 20,
+        max_pending_reads: 100,
+    }
+}
+
+/// What survives a crash.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    pub hard_state: HardState,
+    pub floor: LogId,
+    pub snapshot: Option<SnapshotMeta>,
+    /// The configuration at the floor.
+    pub configuration: Configuration,
+    pub entries: Vec<Entry>,
+}
+
+impl Disk {
+    pub fn last(&self) -> Index {
+        self.entries
+            .last()
+            .map_or(self.floor.index, |entry| entry.index)
+    }
+
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
+        let offset = index.checked_sub(self.floor.index + 1)?;
+        self.entries.get(usize::try_from(offset).ok()?)
+    }
+
+    pub fn id_at(&self, index: Index) -> Option<LogId> {
+        match index == self.floor.index {
+            true => Some(self.floor),
+            false => self.entry(index).map(Entry::id),
+        }
+    }
+
+    pub fn initial(&self) -> Initial {
+        let mut terms: Vec<LogId> = Vec::new();
+        let mut configurations = vec![self.configuration.clone()];
+        for entry in &self.entries {
+            if terms.last().is_none_or(|run| run.term != entry.term) {
+                terms.push(entry.id());
+            }
+            if entry.kind == EntryKind::Configuration {
+                let mut set = Configuration::decode(&entry.payload).expect("written by the core");
+                set.index = entry.index;
+                configurations.push(set);
+            }
+        }
+        Initial {
+            hard_state: self.hard_state,
+            floor: self.floor,
+            snapshot: self.snapshot.clone(),
+            terms,
+            last: self.last(),
+            configurations,
+        }
+    }
+
+    pub fn write(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Persist {
+                hard_state,
+                entries,
+                ..
+            } => {
+                self.hard_state = hard_state.unwrap_or(self.hard_state);
+                if let Some(first) = entries.first() {
+                    assert!(first.index <= self.last() + 1, "a gap before {first}");
+                    self.entries.retain(|entry| entry.index < first.index);
+                    self.entries.extend(entries.iter().cloned());
+                }
+            }
+            Effect::InstallSnapshot {
+                hard_state,
+                meta,
+                truncate,
+                ..
+            } => {
+                self.hard_state = hard_state.unwrap_or(self.hard_state);
+                self.floor = meta.last;
+                self.configuration = meta.configuration.clone();
+                self.snapshot = Some(meta.clone());
+                self.entries
+                    .retain(|entry| entry.index > meta.last.index && !truncate);
+            }
+            other => panic!("not a write: {other}"),
+        }
+    }
+}
+
+/// One replica with its disk.
+#[derive(Debug)]
+pub struct Node {
+    pub raft: Raft,
+    pub disk: Disk,
+    /// Writes asked for and not durable, oldest first.
+    pub writes: VecDeque<(PersistId, Effect)>,
+    /// Terms of the entries applied, from index 1 on.
+    pub applied: Vec<LogId>,
+    /// Effects that were not messages or writes, for the test to look at.
+    pub events: Vec<Effect>,
+    pub down: bool,
+}
+
+/// A cluster whose network is an editable queue.
+#[derive(Debug)]
+pub struct Cluster {
+    pub now: Instant,
+    pub nodes: BTreeMap<u64, Node>,
+    pub network: VecDeque<Envelope>,
+    pub leaders: BTreeMap<Term, ReplicaId>,
+    /// Entries seen committed, by index.
+    pub committed: BTreeMap<Index, LogId>,
+    /// Pairs (from, to) that lose everything.
+    pub cut: BTreeSet<(u64, u64)>,
+    pub configure: fn(u64) -> Config,
+    jitter: u64,
+    proposals: u64,
+}
+
+impl Cluster {
+    pub fn new(size: u64, configure: fn(u64) -> Config) -> Self {
+        let mut cluster = Self {
+            now: Instant(0),
+            nodes: BTreeMap::new(),
+            network: VecDeque::new(),
+            leaders: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            configure,
+            jitter: 1,
+            proposals: 0,
+        };
+        for node in 1..=size {
+            let configuration = Configuration::initial((1..=size).map(NodeId));
+            cluster.add(node, configuration);
+        }
+        cluster
+    }
+
+    pub fn add(&mut self, node: u64, configuration: Configuration) {
+        let disk = Disk {
+            configuration,
+            ..Disk::default()
+        };
+        let raft = Raft::new(
+            (self.configure)(node),
+            disk.initial(),
+            self.now,
+            self.jitter,
+        );
+        let node_state = Node {
+            raft,
+            disk,
+            writes: VecDeque::new(),
+            applied: Vec::new(),
+            events: Vec::new(),
+            down: false,
+        };
+        self.nodes.insert(node, node_state);
+    }
+
+    /// Loses everything that is not durable and starts again.
+    pub fn restart(&mut self, node: u64) {
+        let jitter = self.next_jitter();
+        let (now, config) = (self.now, (self.configure)(node));
+        let state = self.node(node);
+        state.writes.clear();
+        state.events.clear();
+        state.down = false;
+        let snapshot = state.disk.snapshot.as_ref().map_or(0, |m| m.last.index);
+        state
+            .applied
+            .truncate(usize::try_from(snapshot).expect("small"));
+        state.raft = Raft::new(config, state.disk.initial(), now, jitter);
+    }
+
+    pub fn node(&mut self, node: u64) -> &mut Node {
+        self.nodes.get_mut(&node).expect("a node of the cluster")
+    }
+
+    pub fn next_jitter(&mut self) -> u64 {
+        self.jitter = self
+            .jitter
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.jitter >> 16
+    }
+
+    /// Feeds one input and checks what must hold of every effect.
+    pub fn step(&mut self, node: u64, input: Input) {
+        if self.nodes[&node].down {
+            return;
+        }
+        let now = self.now;
+        let mut effects = Vec::new();
+        let state = self.node(node);
+        state.raft.step(now, input, &mut effects);
+        for effect in effects {
+            self.take(node, effect);
+        }
+        let status = &self.nodes[&node].raft;
+        if status.role() == Role::Leader {
+            let term = status.status().hard_state.term;
+            let leader = *self.leaders.entry(term).or_insert(replica(node));
+            assert_eq!(leader, replica(node), "two leaders in term {term}");
+        }
+    }
+
+    fn take(&mut self, node: u64, effect: Effect) {
+        match effect {
+            Effect::Persist { id, .. } | Effect::InstallSnapshot { id, .. } => {
+                let writes = &mut self.node(node).writes;
+                assert!(
+                    writes.back().is_none_or(|(last, _)| *last < id),
+                    "write ids ascend"
+                );
+                writes.push_back((id, effect));
+            }
+            Effect::Send(envelope) => {
+                let durable = self.nodes[&node].disk.hard_state.term;
+                let pre_vote = matches!(
+                    envelope.message,
+                    Message::Vote {
+                        kind: coracle_proto::VoteKind::Pre,
+                        ..
+                    } | Message::VoteReply {
+                        kind: coracle_proto::VoteKind::Pre,
+                        ..
+                    }
+                );
+                assert!(
+                    pre_vote || envelope.term <= durable,
+                    "said before its term is durable: {envelope}"
+                );
+                self.network.push_back(envelope);
+            }
+            Effect::Commit { index } => self.apply(node, index),
+            Effect::ReadLog {
+                to,
+                from,
+                through,
+                max_bytes,
+            } => {
+                let entries = self.read(node, from, through, max_bytes);
+                self.step(node, Input::LogRead { to, entries });
+            }
+            Effect::SendSnapshot { to } => self.send_snapshot(node, to),
+            Effect::Fatal { reason } => panic!("n{node}: {reason}"),
+            other => self.node(node).events.push(other),
+        }
+    }
+
+    fn read(&mut self, node: u64, from: Index, through: Index, max: usize) -> Vec<Entry> {
+        let disk = &self.nodes[&node].disk;
+        let mut bytes = 0;
+        let entries = (from..=through).map_while(|index| disk.entry(index));
+        entries
+            .take_while(|entry| {
+                bytes += entry.payload.len();
+                entry.index == from || bytes <= max
+            })
+            .cloned()
+            .collect()
+    }
+
+    fn send_snapshot(&mut self, node: u64, to: ReplicaId) {
+        let state = self.node(node);
+        let meta = state.disk.snapshot.clone().expect("a floor has a snapshot");
+        let term = state.disk.hard_state.term;
+        let delivered = !self.cut.contains(&(node, to.node.0)) && !self.nodes[&to.node.0].down;
+        if delivered {
+            self.network.push_back(Envelope {
+                group: GroupId(1),
+                from: replica(node),
+                to,
+                term,
+                message: Message::Snapshot { meta },
+            });
+        }
+        self.step(node, Input::SnapshotSent { to, delivered });
+    }
+
+    /// State machine safety: every replica applies the same entry at an index, and only what is
+    /// durable at itself.
+    fn apply(&mut self, node: u64, index: Index) {
+        let from = Index::try_from(self.nodes[&node].applied.len()).expect("small") + 1;
+        for index in from..=index {
+            let disk = &self.nodes[&node].disk;
+            let id = disk
+                .id_at(index)
+                .unwrap_or_else(|| panic!("n{node} is told to apply {index}, not durable"));
+            let known = *self.committed.entry(index).or_insert(id);
+            assert_eq!(known, id, "n{node} applies another entry at {index}");
+            self.node(node).applied.push(id);
+        }
+        self.step(node, Input::Applied { index });
+    }
+
+    /// Makes the oldest write of a node durable.
+    pub fn persist_one(&mut self, node: u64) -> bool {
+        let state = self.node(node);
+        let Some((id, effect)) = state.writes.pop_front() else {
+            return false;
+        };
+        state.disk.write(&effect);
+        if let Effect::InstallSnapshot { meta, .. } = &effect {
+            let count = usize::try_from(meta.last.index).expect("small");
+            let applied: Vec<_> = self.committed.values().copied().take(count).collect();
+            assert_eq!(
+                applied.len(),
+                count,
+                "the snapshot covers what was committed"
+            );
+            let state = self.node(node);
+            if state.applied.len() < count {
+                state.applied = applied;
+            }
+        }
+        self.step(node, Input::Persisted { id });
+        true
+    }
+
+    /// Delivers the oldest message.
+    pub fn deliver_one(&mut self) -> bool {
+        let Some(envelope) = self.network.pop_front() else {
+            return false;
+        };
+        self.deliver(envelope);
+        true
+    }
+
+    pub fn deliver(&mut self, envelope: Envelope) {
+        let (from, to) = (envelope.from.node.0, envelope.to.node.0);
+        if !self.cut.contains(&(from, to)) && self.nodes.contains_key(&to) {
+            self.step(to, Input::Received(envelope));
+        }
+    }
+
+    /// Until nothing is under way.
+    pub fn settle(&mut self) {
+        for _ in 0..100_000 {
+            let nodes: Vec<_> = self.nodes.keys().copied().collect();
+            let wrote = nodes.iter().filter(|n| self.persist_one(**n)).count();
+            if !self.deliver_one() && wrote == 0 {
+                return;
+            }
+        }
+        panic!("the cluster does not settle");
+    }
+
+    /// Lets time pass; timers fire in order, and between them everything settles.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            self.settle();
+            let due = self
+                .nodes
+                .iter()
+                .filter(|(_, node)| !node.down)
+                .filter_map(|(id, node)| Some((node.raft.deadline()?, *id)))
+                .min_by_key(|((at, _), id)| (*at, *id));
+            match due {
+                Some(((at, kind), id)) if at <= end => {
+                    self.now = self.now.max(at);
+                    let jitter = self.next_jitter();
+                    self.step(id, Input::Timeout { kind, jitter });
+                }
+                _ => break,
+            }
+        }
+        self.now = end;
+    }
+
+    /// The leader of the highest term.
+    pub fn leader(&self) -> Option<u64> {
+        let leads = |node: &Node| !node.down && node.raft.role() == Role::Leader;
+        let leaders = self.nodes.iter().filter(|(_, node)| leads(node));
+        leaders
+            .max_by_key(|(_, node)| node.raft.status().hard_state.term)
+            .map(|(id, _)| *id)
+    }
+
+    /// Makes `node` campaign and win.
+    pub fn elect(&mut self, node: u64) {
+        let jitter = self.next_jitter();
+        self.step(node, Input::Campaign { jitter });
+        self.settle();
+        assert_eq!(self.leader(), Some(node), "n{node} is elected");
+    }
+
+    pub fn propose(&mut self, node: u64, payload: &str) -> ProposalId {
+        self.proposals += 1;
+        let id = ProposalId(self.proposals);
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        self.step(node, Input::Propose { id, payload });
+        id
+    }
+
+    pub fn read_at(&mut self, node: u64, id: u64) {
+        self.step(node, Input::Read { id: ReadId(id) });
+    }
+
+    /// Compacts the log of a node up to `index`, which it has applied.
+    pub fn compact(&mut self, node: u64, index: Index) {
+        let state = self.node(node);
+        if state.raft.status().floor.index >= index {
+            // A snapshot that is being installed goes further.
+            return;
+        }
+        let last = state.disk.id_at(index).expect("in the log");
+        let configuration = state
+            .raft
+            .configuration_at(index)
+            .expect("above the floor")
+            .clone();
+        let snapshot = SnapshotMeta {
+            last,
+            configuration: configuration.clone(),
+        };
+        state.disk.entries.retain(|entry| entry.index > index);
+        state.disk.floor = last;
+        state.disk.configuration = configuration;
+        state.disk.snapshot = Some(snapshot.clone());
+        self.step(
+            node,
+            Input::Compacted {
+                floor: last,
+                snapshot,
+            },
+        );
+    }
+
+    pub fn isolate(&mut self, node: u64) {
+        for other in self.nodes.keys().copied().filter(|other| *other != node) {
+            self.cut.insert((node, other));
+            self.cut.insert((other, node));
+        }
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.clear();
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the core from the outside: several replicas that step each other's messages.
+
+mod cluster;
+mod random;

@@ -1,0 +1,200 @@
+//! Random faults against small clusters: safety throughout, liveness after the faults end.
+
+use std::time::Duration;
+
+use coracle_proto::{Config, Input, TimeoutKind};
+
+use crate::cluster::{Cluster, T, config};
+
+/// A generator of its own, so that a seed means the same run for ever.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+/// Small windows and a small cache, so that every limit is met.
+fn tight(node: u64) -> Config {
+    Config {
+        max_append_entries: 3,
+        max_append_bytes: 64,
+        max_inflight_appends: 2,
+        cache_bytes: 40,
+        max_uncommitted_bytes: 200,
+        max_pending_reads: 4,
+        ..config(node)
+    }
+}
+
+fn eager(node: u64) -> Config {
+    Config {
+        pre_vote: false,
+        check_quorum: node % 2 == 0,
+        ..tight(node)
+    }
+}
+
+fn chaos(cluster: &mut Cluster, random: &mut Random, steps: u32) {
+    let size = u64::try_from(cluster.nodes.len()).expect("small");
+    for step in 0..steps {
+        let node = 1 + random.below(size);
+        let jitter = random.next();
+        match random.below(100) {
+            0..45 => {
+                if !cluster.network.is_empty() {
+                    let at = random.below(cluster.network.len().min(12) as u64) as usize;
+                    let envelope = cluster.network.remove(at).expect("in range");
+                    match random.below(20) {
+                        0 => {}
+                        1 => cluster.network.push_back(envelope.clone()),
+                        _ => {}
+                    }
+                    if random.below(20) != 0 {
+                        cluster.deliver(envelope);
+                    }
+                }
+            }
+            45..70 => {
+                cluster.persist_one(node);
+            }
+            70..80 => {
+                cluster.propose(node, &format!("{step}"));
+            }
+            80..84 => cluster.read_at(node, u64::from(step)),
+            84..91 => {
+                cluster.now = cluster.now + Duration::from_millis(1 + random.below(300));
+                if let Some((at, kind)) = cluster.nodes[&node].raft.deadline()
+                    && at <= cluster.now
+                {
+                    cluster.step(node, Input::Timeout { kind, jitter });
+                }
+            }
+            91..93 => cluster.step(
+                node,
+                Input::Timeout {
+                    kind: TimeoutKind::Election,
+                    jitter,
+                },
+            ),
+            93 => cluster.restart(node),
+            94 => {
+                let peer = 1 + random.below(size);
+                cluster.cut.insert((node, peer));
+            }
+            95 => cluster.heal(),
+            96 => {
+                let applied = cluster.nodes[&node].applied.len() as u64;
+                let floor = cluster.nodes[&node].disk.floor.index;
+                if applied > floor && cluster.nodes[&node].disk.last() >= applied {
+                    let index = floor + 1 + random.below(applied - floor);
+                    cluster.compact(node, index);
+                }
+            }
+            97 => {
+                let peer = coracle_proto::NodeId(1 + random.below(size));
+                cluster.step(node, Input::PeerDown(peer));
+            }
+            _ => {
+                cluster.step(node, Input::Campaign { jitter });
+            }
+        }
+    }
+}
+
+/// Log matching and leader completeness, over what is durable.
+fn check_logs(cluster: &Cluster, seed: u64) {
+    for (a, left) in &cluster.nodes {
+        for (b, right) in &cluster.nodes {
+            let last = left.disk.last().min(right.disk.last());
+            let first = left.disk.floor.index.max(right.disk.floor.index).max(1);
+            let agree = (first..=last)
+                .rev()
+                .find(|i| left.disk.id_at(*i) == right.disk.id_at(*i));
+            for index in first..=agree.unwrap_or(0) {
+                assert_eq!(
+                    left.disk
+                        .entry(index)
+                        .map(|e| (e.id(), e.payload.clone()))
+                        .filter(|_| right.disk.entry(index).is_some()),
+                    right
+                        .disk
+                        .entry(index)
+                        .map(|e| (e.id(), e.payload.clone()))
+                        .filter(|_| left.disk.entry(index).is_some()),
+                    "seed {seed}: n{a} and n{b} disagree at {index} below a common entry"
+                );
+            }
+        }
+    }
+    if let Some(leader) = cluster.leader() {
+        let raft = &cluster.nodes[&leader].raft;
+        for (index, id) in &cluster.committed {
+            if let Some(term) = raft.term_at(*index) {
+                assert_eq!(
+                    term, id.term,
+                    "seed {seed}: the leader lacks committed {id}"
+                );
+            } else {
+                assert!(
+                    *index < raft.status().floor.index,
+                    "seed {seed}: lacks {id}"
+                );
+            }
+        }
+    }
+}
+
+fn run(seed: u64, configure: fn(u64) -> Config) -> Vec<coracle_proto::LogId> {
+    let mut random = Random(seed);
+    let size = 3 + 2 * random.below(2);
+    let mut cluster = Cluster::new(size, configure);
+    for _ in 0..6 {
+        chaos(&mut cluster, &mut random, 300);
+        check_logs(&cluster, seed);
+    }
+    // The faults end: a leader within a few timeouts, and everybody catches up.
+    cluster.heal();
+    cluster.run(T * 12);
+    let leader = cluster
+        .leader()
+        .unwrap_or_else(|| panic!("seed {seed}: no leader after the faults"));
+    cluster.propose(leader, "last");
+    cluster.run(T);
+    check_logs(&cluster, seed);
+    let expected: Vec<_> = cluster.committed.values().copied().collect();
+    let last = cluster.nodes[&leader].raft.status().last;
+    assert_eq!(expected.last(), Some(&last), "seed {seed}: it commits");
+    for (node, state) in &cluster.nodes {
+        assert_eq!(state.applied, expected, "seed {seed}: n{node} catches up");
+    }
+    expected
+}
+
+#[test]
+fn random_faults_break_nothing_and_the_cluster_recovers() {
+    for seed in 0..150 {
+        run(seed, tight);
+    }
+}
+
+#[test]
+fn random_faults_without_pre_vote_break_nothing() {
+    for seed in 1000..1100 {
+        run(seed, eager);
+    }
+}
+
+#[test]
+fn a_seed_means_the_same_run_twice() {
+    assert_eq!(run(42, tight), run(42, tight));
+}
