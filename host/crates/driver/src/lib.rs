@@ -5,7 +5,9 @@
 //! a worker (the state machine with its sessions, outcome chain and checkpoints). What passes
 //! between them is in [`task`].
 
+pub mod directory;
 mod disk;
+pub mod fsm;
 mod log;
 mod machine;
 mod node;

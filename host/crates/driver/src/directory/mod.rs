@@ -1,0 +1,1 @@
+//! The directory: the native state machine of the system group.

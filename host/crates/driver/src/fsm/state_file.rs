@@ -1,0 +1,167 @@
+//! Sessions and state on their way into a snapshot file and out of it.
+
+use coracle_proto::GroupId;
+use sha2::{Digest as _, Sha256};
+
+use super::history::Stop;
+use super::options::{CHUNK_BYTES, WorkerContext};
+use super::sessions::{Session, Sessions};
+use super::{HeaderError, SnapshotHeader};
+use crate::{Digest, Section, Sink, SnapshotReader, SnapshotRef, SnapshotWriter, Source};
+
+/// Takes a guest's state into a file.
+pub(super) struct StateSink<'a> {
+    writer: &'a mut dyn SnapshotWriter,
+    left: u64,
+    /// Set when the guest wrote more than its limit.
+    pub(super) overflow: bool,
+}
+
+impl<'a> StateSink<'a> {
+    pub(super) fn new(writer: &'a mut dyn SnapshotWriter, limit: u64) -> Self {
+        Self {
+            writer,
+            left: limit,
+            overflow: false,
+        }
+    }
+}
+
+impl Sink for StateSink<'_> {
+    fn write(&mut self, chunk: &[u8]) -> Result<(), String> {
+        let Some(left) = self.left.checked_sub(chunk.len() as u64) else {
+            self.overflow = true;
+            return Err("larger than its limit".into());
+        };
+        self.left = left;
+        self.writer
+            .write(Section::State, chunk)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Gives a file's state to a guest, and digests it.
+pub(super) struct StateSource {
+    reader: Box<dyn SnapshotReader>,
+    hasher: Sha256,
+}
+
+impl StateSource {
+    pub(super) fn open(
+        context: &WorkerContext,
+        group: GroupId,
+        snapshot: &SnapshotRef,
+    ) -> Result<Self, Stop> {
+        let reader = context
+            .snapshots
+            .open(group, snapshot.last, &snapshot.digest)?;
+        Ok(Self {
+            reader,
+            hasher: Sha256::new(),
+        })
+    }
+
+    /// Digest of the whole state, of what the guest did not read as well.
+    pub(super) fn finish(mut self) -> Result<Digest, Stop> {
+        while !self.read(CHUNK_BYTES).map_err(Stop::Host)?.is_empty() {}
+        Ok(Digest(self.hasher.finalize().into()))
+    }
+}
+
+impl Source for StateSource {
+    fn read(&mut self, max: usize) -> Result<Vec<u8>, String> {
+        let bytes = self
+            .reader
+            .read(Section::State, max)
+            .map_err(|error| error.to_string())?;
+        self.hasher.update(&bytes);
+        Ok(bytes)
+    }
+}
+
+/// Writes the session section: per session a length (u32, little-endian) and postcard.
+pub(super) fn write_sessions(
+    writer: &mut dyn SnapshotWriter,
+    sessions: &Sessions,
+) -> Result<(), Stop> {
+    let mut buffer = Vec::with_capacity(CHUNK_BYTES);
+    for session in sessions.iter() {
+        let record = postcard::to_stdvec(session).expect("invariant: plain data encodes");
+        buffer.extend((record.len() as u32).to_le_bytes());
+        buffer.extend(record);
+        if buffer.len() >= CHUNK_BYTES {
+            writer.write(Section::Sessions, &buffer)?;
+            buffer.clear();
+        }
+    }
+    if !buffer.is_empty() {
+        writer.write(Section::Sessions, &buffer)?;
+    }
+    Ok(())
+}
+
+/// Reads header and sessions of a snapshot.
+pub(super) fn read_header(
+    context: &WorkerContext,
+    group: GroupId,
+    snapshot: &SnapshotRef,
+) -> Result<(SnapshotHeader, Sessions), Stop> {
+    let mut reader = context
+        .snapshots
+        .open(group, snapshot.last, &snapshot.digest)?;
+    let damaged = |reason: String| Stop::Host(format!("snapshot {}: {reason}", snapshot.last));
+    let header = SnapshotHeader::decode(reader.header())
+        .map_err(|error: HeaderError| damaged(error.to_string()))?;
+    if header.group != group || header.last != snapshot.last {
+        let reason = format!("is of {} at {}, not of {group}", header.group, header.last);
+        return Err(damaged(reason));
+    }
+    let sessions = read_sessions(reader.as_mut())?.map_err(damaged)?;
+    if sessions.len() as u64 != header.sessions.commands {
+        let reason = format!(
+            "{} sessions, its header says {}",
+            sessions.len(),
+            header.sessions.commands
+        );
+        return Err(damaged(reason));
+    }
+    Ok((header, sessions))
+}
+
+fn read_sessions(reader: &mut dyn SnapshotReader) -> Result<Result<Sessions, String>, Stop> {
+    let mut sessions = Sessions::default();
+    let mut buffer = Vec::new();
+    loop {
+        let chunk = reader.read(Section::Sessions, CHUNK_BYTES)?;
+        let end = chunk.is_empty();
+        buffer.extend(chunk);
+        let used = match take_sessions(&buffer, &mut sessions) {
+            Ok(used) => used,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        buffer.drain(..used);
+        if end {
+            break;
+        }
+    }
+    Ok(match buffer.len() {
+        0 => Ok(sessions),
+        left => Err(format!("{left} bytes after the last session")),
+    })
+}
+
+/// Decodes the complete records at the front; returns how many bytes they took.
+fn take_sessions(buffer: &[u8], sessions: &mut Sessions) -> Result<usize, String> {
+    let mut rest = buffer;
+    while let Some((len, after)) = rest.split_first_chunk() {
+        let len = u32::from_le_bytes(*len) as usize;
+        let Some((record, after)) = after.split_at_checked(len) else {
+            break;
+        };
+        let session: Session =
+            postcard::from_bytes(record).map_err(|error| format!("a session: {error}"))?;
+        sessions.insert(session);
+        rest = after;
+    }
+    Ok(buffer.len() - rest.len())
+}
