@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use coracle_proto::{Config, GroupId, NodeId, ReplicaId};
 
+use crate::payload::{MAX_GROUP_BYTES, MAX_GROUP_COMMANDS};
+
 /// Settings of one node, the same for all its groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeConfig {
@@ -76,8 +78,8 @@ impl NodeConfig {
             cache_bytes: 16 << 20,
             max_pending_reads: 4096,
             max_command_bytes: 1 << 20,
-            max_group_commands: 256,
-            max_group_bytes: 256 << 10,
+            max_group_commands: MAX_GROUP_COMMANDS,
+            max_group_bytes: MAX_GROUP_BYTES,
             max_queued_commands: 8192,
             max_queued_bytes: 16 << 20,
             max_inflight_groups: 256,

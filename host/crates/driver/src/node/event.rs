@@ -44,8 +44,8 @@ pub enum Event {
         /// Whom to answer.
         ticket: Ticket,
     },
-    /// What a worker reports. `Answer`, `PluginMissing` and `Halted` are for the host; they are
-    /// ignored here.
+    /// What a worker reports. `Answer` and `PluginMissing` are for the host alone; they are ignored
+    /// here.
     Report(Report),
     /// A peer would like to send a snapshot; answered in [`Outbox::offers`](super::Outbox::offers)
     /// before its data is received.
