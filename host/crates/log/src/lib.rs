@@ -1,1 +1,40 @@
-//! The durable log on redb, and snapshot files.
+//! The durable log of a node on redb, and its snapshot files.
+//!
+//! All groups of a node share one file. What is written together is one *commit*: a stream of
+//! checksummed [records](record), cut into [rows](row) under consecutive keys, durable with one
+//! fsync. An [index](index) in memory knows what is live and where; it is built anew at each
+//! start by [replaying](replay) every row, so nothing that is damaged or missing goes unnoticed.
+//! Rows go as a [strict prefix](collector) only. An [anchor](anchor) outside redb tells when the
+//! disk has forgotten what it promised to keep.
+
+mod anchor;
+mod backend;
+mod batch;
+mod collector;
+mod errors;
+mod fields;
+mod identity;
+mod index;
+mod memory_disk;
+mod options;
+mod reader;
+mod real_disk;
+mod record;
+mod recovered;
+mod replay;
+mod row;
+mod snapshot_files;
+mod snapshot_format;
+mod snapshot_reader;
+mod snapshot_receiver;
+mod snapshot_writer;
+mod space;
+mod store;
+mod table;
+
+pub use memory_disk::{Fault, MemoryDisk};
+pub use options::Options;
+pub use reader::Reader;
+pub use real_disk::RealDisk;
+pub use snapshot_files::SnapshotFiles;
+pub use store::Store;

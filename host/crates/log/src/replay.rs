@@ -1,0 +1,198 @@
+//! Reading all rows at start: what is live, and whether anything is missing.
+
+use coracle_driver::LogError;
+
+use crate::anchor::Synced;
+use crate::collector::Collector;
+use crate::errors::{damaged, lost};
+use crate::fields::Malformed;
+use crate::index::{Inconsistent, LogIndex};
+use crate::record::Record;
+use crate::row::{Location, parse, row_count};
+use crate::table::View;
+
+/// What the rows told.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) index: LogIndex,
+    pub(crate) collector: Collector,
+    /// The last commit.
+    pub(crate) last: Synced,
+    /// Key of the next row.
+    pub(crate) next: u64,
+}
+
+/// The rows so far.
+#[derive(Debug)]
+struct Replay {
+    index: LogIndex,
+    collector: Collector,
+    /// The commit being put together again, and the rows it still lacks.
+    commit: u64,
+    stream: Vec<u8>,
+    lacking: u32,
+    count: u32,
+    /// Key of the next row; `None` before the first.
+    next: Option<u64>,
+    /// Lowest key there must be.
+    first: u64,
+    anchored: u64,
+    /// The commit that the anchor names, as found.
+    witness: Option<Synced>,
+}
+
+/// Replays the table and compares it with the anchor.
+pub(crate) fn replay(
+    view: &View<'_>,
+    anchor: Synced,
+    index: LogIndex,
+    collector: Collector,
+) -> Result<Replayed, LogError> {
+    let mut replay = Replay {
+        index,
+        collector,
+        commit: 0,
+        stream: Vec::new(),
+        lacking: 0,
+        count: 0,
+        next: None,
+        first: 0,
+        anchored: anchor.commit,
+        witness: None,
+    };
+    view.each(|key, value| replay.row(key, value))?;
+    replay.check_rows()?;
+    replay.check_anchor(anchor)?;
+    replay.check_replicas()?;
+    Ok(Replayed {
+        next: replay.next.unwrap_or(1),
+        index: replay.index,
+        collector: replay.collector,
+        last: Synced::of(replay.commit, &replay.stream),
+    })
+}
+
+impl Replay {
+    fn row(&mut self, key: u64, value: &[u8]) -> Result<(), LogError> {
+        if let Some(next) = self.next
+            && key != next
+        {
+            return Err(damaged(format!("row {next} is missing before row {key}")));
+        }
+        let row = parse(key, value, true)
+            .map_err(|Malformed(reason)| damaged(format!("row {key}: {reason}")))?;
+        if self.lacking == 0 {
+            (self.commit, self.count, self.lacking) = (key, row.count, row.count);
+            self.stream.clear();
+        }
+        self.stream.extend_from_slice(row.body);
+        if !row.intact {
+            return Err(self.checksum_error(key));
+        }
+        let position = self.count - self.lacking;
+        if self.lacking == 0 || (row.position, row.count) != (position, self.count) {
+            return Err(damaged(format!("row {key} is not a part of its commit")));
+        }
+        self.lacking -= 1;
+        self.first = row.first;
+        self.next = Some(key + 1);
+        match self.lacking {
+            0 => self.take_commit(),
+            _ => Ok(()),
+        }
+    }
+
+    fn checksum_error(&self, key: u64) -> LogError {
+        let (group, index) = Record::locate_damage(&self.stream).unwrap_or_default();
+        LogError::Damaged {
+            group,
+            index,
+            reason: format!("the checksum of row {key} does not match"),
+        }
+    }
+
+    fn take_commit(&mut self) -> Result<(), LogError> {
+        let commit = self.commit;
+        if row_count(self.stream.len()) != self.count as usize {
+            return Err(damaged(format!(
+                "commit {commit} is too short for its rows"
+            )));
+        }
+        let mut offset = 0;
+        while offset < self.stream.len() {
+            let (record, len) = Record::decode(&self.stream[offset..])
+                .map_err(|Malformed(reason)| damaged(format!("commit {commit}: {reason}")))?;
+            let at = Location {
+                commit,
+                offset: offset as u32,
+                len: len as u32,
+            };
+            self.index.apply(record, at, false).map_err(inconsistent)?;
+            offset += len;
+        }
+        self.collector.stored(commit, self.stream.len());
+        if commit == self.anchored {
+            self.witness = Some(Synced::of(commit, &self.stream));
+        }
+        Ok(())
+    }
+
+    fn check_rows(&self) -> Result<(), LogError> {
+        let first = self.collector.first().unwrap_or(0);
+        if self.lacking > 0 {
+            let (commit, lacking) = (self.commit, self.lacking);
+            return Err(damaged(format!(
+                "commit {commit} lacks its last {lacking} rows"
+            )));
+        }
+        if first != self.first {
+            let wanted = self.first;
+            return Err(damaged(format!("rows {wanted}..{first} are missing")));
+        }
+        Ok(())
+    }
+
+    fn check_anchor(&self, anchor: Synced) -> Result<(), LogError> {
+        let commit = anchor.commit;
+        if commit == 0 {
+            return Ok(());
+        }
+        match self.witness {
+            Some(witness) if witness == anchor => Ok(()),
+            Some(_) => Err(lost(format!(
+                "commit {commit} is not the one that was made durable"
+            ))),
+            None => Err(lost(format!(
+                "commit {commit} was made durable, the log ends with commit {}",
+                self.commit
+            ))),
+        }
+    }
+
+    fn check_replicas(&self) -> Result<(), LogError> {
+        for (group, replica) in &self.index.replicas {
+            let expected = replica.state.floor.last.index + 1;
+            let reason = match replica.known {
+                false => "the record of its floor is missing".to_owned(),
+                true if replica.first() != expected => {
+                    format!("entries {expected}..{} are missing", replica.first())
+                }
+                true => continue,
+            };
+            return Err(LogError::Damaged {
+                group: group.0,
+                index: expected,
+                reason,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn inconsistent(found: Inconsistent) -> LogError {
+    LogError::Damaged {
+        group: found.group.0,
+        index: found.index,
+        reason: found.reason,
+    }
+}

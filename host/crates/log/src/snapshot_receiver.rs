@@ -1,0 +1,57 @@
+//! Receiving a snapshot file from a peer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use coracle_driver::{Digest, SnapshotError, SnapshotReceiver};
+use coracle_proto::GroupId;
+
+use crate::snapshot_files::Folder;
+use crate::snapshot_reader::FileReader;
+use crate::snapshot_writer::Temporary;
+
+/// A file on its way in, under a temporary name.
+#[derive(Debug)]
+pub(crate) struct FileReceiver {
+    temporary: Temporary,
+    group: GroupId,
+    len: u64,
+}
+
+impl FileReceiver {
+    pub(crate) fn create(
+        folder: Arc<Folder>,
+        path: PathBuf,
+        group: GroupId,
+    ) -> Result<Self, SnapshotError> {
+        Ok(Self {
+            temporary: Temporary::create(folder, path)?,
+            group,
+            len: 0,
+        })
+    }
+}
+
+impl SnapshotReceiver for FileReceiver {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        self.temporary.write(self.len, bytes)?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(Digest, Vec<u8>), SnapshotError> {
+        let disk = &*self.temporary.folder.disk;
+        let (mut reader, digest) = FileReader::open(disk, &self.temporary.path)?;
+        reader.verify(&digest)?;
+        let head = reader.into_head();
+        if head.group != self.group {
+            let (found, wanted) = (head.group, self.group);
+            return Err(SnapshotError::Damaged {
+                file: self.temporary.name.clone(),
+                reason: format!("it is a snapshot of {found}, not of {wanted}"),
+            });
+        }
+        self.temporary.publish(&head, &digest)?;
+        Ok((digest, head.header))
+    }
+}
