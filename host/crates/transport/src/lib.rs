@@ -1,1 +1,43 @@
 //! QUIC between nodes, with mutual TLS.
+//!
+//! Each node dials each peer and sends over that connection: a control lane, a few append lanes,
+//! and a stream per forwarded request. Snapshots and plugin bytes have connections of their own.
+//! A node is who its certificate says, and every envelope must be from the node at the other end.
+//! Nothing here blocks its caller and nothing grows without bound: a full lane drops and says so,
+//! which Raft is built to bear.
+
+mod bulk;
+pub mod codec;
+mod config;
+mod dial;
+mod frame;
+mod handler;
+mod hello;
+pub mod identity;
+mod inbound;
+mod lane;
+mod limits;
+mod peer;
+mod quic;
+mod request;
+mod shared;
+mod stats;
+mod tls;
+mod transport;
+mod writer;
+
+pub use bulk::{BulkError, BulkReader, BulkSource, BytesSource};
+pub use config::{Config, Limits, TransportError};
+pub use handler::{BoxFuture, Handler};
+pub use hello::{MAX_WIRE_VERSION, MIN_WIRE_VERSION};
+pub use lane::{DropReason, Lane, Overflow};
+pub use limits::{
+    APPEND_LANES, HELD_CONTROL_BYTES, MAX_BULK_HEADER_BYTES, MAX_FRAME_BYTES, MAX_INBOUND_BULK,
+    MAX_INBOUND_CONNECTIONS, MAX_INBOUND_REQUEST_BYTES, MAX_INBOUND_REQUESTS, MAX_OUTBOUND_BULK,
+    MAX_REQUEST_BYTES,
+};
+pub use peer::PeerState;
+pub use request::RequestError;
+pub use stats::Stats;
+pub use tls::{ALPN_BULK, ALPN_RAFT};
+pub use transport::Transport;

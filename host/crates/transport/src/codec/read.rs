@@ -1,0 +1,161 @@
+//! Bytes to envelope.
+
+use std::collections::BTreeSet;
+
+use coracle_proto::{
+    AppendOutcome, Configuration, Entry, EntryKind, Envelope, GroupId, LogId, Message, NodeId,
+    ReplicaId, SnapshotMeta, VoteKind,
+};
+
+use super::CodecError;
+use super::reader::Reader;
+use super::write::tag;
+
+/// The fewest bytes an entry can take: term, index, kind, length.
+const MIN_ENTRY: usize = 4;
+/// The fewest bytes a replica id can take.
+const MIN_REPLICA: usize = 2;
+
+pub(super) fn envelope(reader: &mut Reader) -> Result<Envelope, CodecError> {
+    Ok(Envelope {
+        group: GroupId(reader.varint("group")?),
+        from: replica(reader, "sender")?,
+        to: replica(reader, "addressee")?,
+        term: reader.varint("term")?,
+        message: message(reader)?,
+    })
+}
+
+fn message(reader: &mut Reader) -> Result<Message, CodecError> {
+    Ok(match reader.byte("message")? {
+        tag::VOTE => Message::Vote {
+            kind: vote_kind(reader)?,
+            last: log_id(reader, "last")?,
+        },
+        tag::VOTE_REPLY => Message::VoteReply {
+            kind: vote_kind(reader)?,
+            granted: reader.boolean("granted")?,
+        },
+        tag::APPEND => append(reader)?,
+        tag::MATCHED => Message::AppendReply(AppendOutcome::Matched {
+            index: reader.varint("matched index")?,
+        }),
+        tag::REJECTED => Message::AppendReply(AppendOutcome::Rejected {
+            rejected: reader.varint("rejected index")?,
+            hint: log_id(reader, "hint")?,
+        }),
+        tag::HEARTBEAT => Message::Heartbeat {
+            commit: reader.varint("commit")?,
+            round: reader.varint("round")?,
+        },
+        tag::HEARTBEAT_REPLY => Message::HeartbeatReply {
+            round: reader.varint("round")?,
+        },
+        tag::SNAPSHOT => Message::Snapshot {
+            meta: snapshot_meta(reader)?,
+        },
+        tag::QUIESCE => Message::Quiesce {
+            last: log_id(reader, "last")?,
+            commit: reader.varint("commit")?,
+        },
+        found => {
+            return Err(CodecError::Tag {
+                field: "message",
+                found,
+            });
+        }
+    })
+}
+
+fn append(reader: &mut Reader) -> Result<Message, CodecError> {
+    let prev = log_id(reader, "prev")?;
+    let commit = reader.varint("commit")?;
+    let count = reader.count("entries", MIN_ENTRY)?;
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        entries.push(entry(reader)?);
+    }
+    Ok(Message::Append {
+        prev,
+        entries,
+        commit,
+    })
+}
+
+fn entry(reader: &mut Reader) -> Result<Entry, CodecError> {
+    Ok(Entry {
+        term: reader.varint("entry term")?,
+        index: reader.varint("entry index")?,
+        kind: entry_kind(reader)?,
+        payload: reader.payload("entry payload")?,
+    })
+}
+
+fn entry_kind(reader: &mut Reader) -> Result<EntryKind, CodecError> {
+    match reader.byte("entry kind")? {
+        0 => Ok(EntryKind::Noop),
+        1 => Ok(EntryKind::Normal),
+        2 => Ok(EntryKind::Configuration),
+        found => Err(CodecError::Tag {
+            field: "entry kind",
+            found,
+        }),
+    }
+}
+
+fn vote_kind(reader: &mut Reader) -> Result<VoteKind, CodecError> {
+    match reader.byte("vote kind")? {
+        0 => Ok(VoteKind::Pre),
+        1 => Ok(VoteKind::Real),
+        2 => Ok(VoteKind::Transfer),
+        found => Err(CodecError::Tag {
+            field: "vote kind",
+            found,
+        }),
+    }
+}
+
+fn snapshot_meta(reader: &mut Reader) -> Result<SnapshotMeta, CodecError> {
+    Ok(SnapshotMeta {
+        last: log_id(reader, "snapshot end")?,
+        configuration: configuration(reader)?,
+    })
+}
+
+fn configuration(reader: &mut Reader) -> Result<Configuration, CodecError> {
+    Ok(Configuration {
+        index: reader.varint("configuration index")?,
+        voters: replicas(reader, "voters")?,
+        outgoing: replicas(reader, "outgoing voters")?,
+        learners: replicas(reader, "learners")?,
+        learners_next: replicas(reader, "next learners")?,
+        auto_leave: reader.boolean("auto leave")?,
+    })
+}
+
+fn replicas(reader: &mut Reader, field: &'static str) -> Result<BTreeSet<ReplicaId>, CodecError> {
+    let count = reader.count(field, MIN_REPLICA)?;
+    let mut set = BTreeSet::new();
+    for _ in 0..count {
+        let id = replica(reader, field)?;
+        if set.last().is_some_and(|last| *last >= id) {
+            return Err(CodecError::Order { field });
+        }
+        set.insert(id);
+    }
+    Ok(set)
+}
+
+fn replica(reader: &mut Reader, field: &'static str) -> Result<ReplicaId, CodecError> {
+    Ok(ReplicaId {
+        node: NodeId(reader.varint(field)?),
+        born: reader.varint(field)?,
+    })
+}
+
+fn log_id(reader: &mut Reader, field: &'static str) -> Result<LogId, CodecError> {
+    Ok(LogId {
+        term: reader.varint(field)?,
+        index: reader.varint(field)?,
+    })
+}

@@ -1,0 +1,207 @@
+//! The incoming side: admitting peers, reading their lanes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coracle_proto::{Envelope, NodeId};
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{Connection, ConnectionError, Incoming, RecvStream};
+use rustls::pki_types::CertificateDer;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::codec::{self, CodecError};
+use crate::frame::{self, FrameError};
+use crate::hello::{Hello, HelloError};
+use crate::limits::{
+    HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES, MAX_INBOUND_CONNECTIONS, VALIDATE_ADDRESS_ABOVE,
+};
+use crate::quic::{self, close};
+use crate::shared::Shared;
+use crate::tls::{self, ALPN_BULK, PeerRefused};
+use crate::writer::STREAM_ENVELOPES;
+use crate::{bulk, request};
+
+/// Why an incoming connection was not admitted.
+#[derive(Debug, thiserror::Error)]
+enum AdmitError {
+    #[error("{0}")]
+    Connection(#[from] ConnectionError),
+    #[error(transparent)]
+    Peer(#[from] PeerRefused),
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    #[error("node {0} may not connect")]
+    NotAccepted(NodeId),
+    #[error("no hello within {HANDSHAKE_TIMEOUT:?}")]
+    Timeout,
+    #[error("no certificate")]
+    NoCertificate,
+}
+
+/// A peer's connection, and what it is for.
+struct Admitted {
+    connection: Connection,
+    node: NodeId,
+    hello: Hello,
+    bulk: bool,
+}
+
+/// Admits peers until the endpoint is closed.
+pub(crate) async fn accept_all(shared: Arc<Shared>) {
+    while let Some(incoming) = shared.endpoint.accept().await {
+        let Ok(slot) = Arc::clone(&shared.inbound_slots).try_acquire_owned() else {
+            shared.counters.connections_refused.one();
+            incoming.refuse();
+            continue;
+        };
+        let open = MAX_INBOUND_CONNECTIONS - shared.inbound_slots.available_permits();
+        if open > VALIDATE_ADDRESS_ABOVE && incoming.may_retry() {
+            // Fails only for one that may not retry.
+            let _ = incoming.retry();
+            continue;
+        }
+        tokio::spawn(handle(Arc::clone(&shared), incoming, slot));
+    }
+}
+
+async fn handle(shared: Arc<Shared>, incoming: Incoming, _slot: OwnedSemaphorePermit) {
+    let remote = incoming.remote_address();
+    let admitted = tokio::time::timeout(HANDSHAKE_TIMEOUT, admit(&shared, incoming))
+        .await
+        .unwrap_or(Err(AdmitError::Timeout));
+    match admitted {
+        Ok(peer) if peer.bulk => bulk::serve_all(&shared, peer.node, &peer.connection).await,
+        Ok(peer) => serve(&shared, peer).await,
+        Err(error) => {
+            shared.counters.connections_refused.one();
+            tracing::warn!(%remote, "connection refused: {error}");
+        }
+    }
+}
+
+async fn admit(shared: &Shared, incoming: Incoming) -> Result<Admitted, AdmitError> {
+    let connection = incoming.await?;
+    let refuse = |error: AdmitError| {
+        quic::close_connection(&connection, close::REFUSED, &error.to_string());
+        error
+    };
+    let certificate =
+        certificate_of(&connection).ok_or_else(|| refuse(AdmitError::NoCertificate))?;
+    let node =
+        tls::node_of(shared.tls.cluster(), &certificate).map_err(|error| refuse(error.into()))?;
+    if !shared.handler.accepts(node) {
+        return Err(refuse(AdmitError::NotAccepted(node)));
+    }
+    let hello = shared.hello.answer(&connection, node).await;
+    let hello = hello.map_err(|error| refuse(error.into()))?;
+    let bulk = is_bulk(&connection);
+    Ok(Admitted {
+        connection,
+        node,
+        hello,
+        bulk,
+    })
+}
+
+fn certificate_of(connection: &Connection) -> Option<CertificateDer<'static>> {
+    let identity = connection.peer_identity()?;
+    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    chain.into_iter().next()
+}
+
+fn is_bulk(connection: &Connection) -> bool {
+    let data = connection.handshake_data();
+    let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
+    data.is_some_and(|data| data.protocol.as_deref() == Some(ALPN_BULK))
+}
+
+/// Reads a raft connection until it ends.
+async fn serve(shared: &Arc<Shared>, peer: Admitted) {
+    let Admitted {
+        connection,
+        node,
+        hello,
+        ..
+    } = peer;
+    let older = shared.inbound().insert(node, connection.clone());
+    if let Some(older) = older {
+        quic::close_connection(&older, close::SUPERSEDED, "connected again");
+    }
+    if let Some(outgoing) = shared.peer(node) {
+        outgoing.heard_from(&hello);
+    }
+    tokio::join!(
+        read_lanes(shared, node, &connection),
+        request::serve_all(shared, node, &connection),
+    );
+    let mut inbound = shared.inbound();
+    let current = inbound.get(&node).map(Connection::stable_id);
+    if current == Some(connection.stable_id()) {
+        inbound.remove(&node);
+    }
+}
+
+async fn read_lanes(shared: &Arc<Shared>, node: NodeId, connection: &Connection) {
+    while let Ok(stream) = connection.accept_uni().await {
+        let (shared, connection) = (Arc::clone(shared), connection.clone());
+        tokio::spawn(async move {
+            let Err(error) = read_lane(&shared, node, stream).await else {
+                return;
+            };
+            let code = match error {
+                LaneError::Frame(FrameError::Lost(_)) => return,
+                LaneError::Spoofed { .. } => close::SPOOFED,
+                _ => close::MALFORMED,
+            };
+            shared.counters.frames_refused.one();
+            tracing::warn!(peer = %node, "frame refused: {error}");
+            quic::close_connection(&connection, code, &error.to_string());
+        });
+    }
+}
+
+/// Why a frame, and with it the connection, is refused.
+#[derive(Debug, thiserror::Error)]
+enum LaneError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    #[error("envelope is from {claimed}, the connection is from {node}")]
+    Spoofed { claimed: NodeId, node: NodeId },
+    #[error("stream has unknown kind {0}")]
+    Kind(u8),
+}
+
+async fn read_lane(shared: &Shared, node: NodeId, mut stream: RecvStream) -> Result<(), LaneError> {
+    let mut kind = [0];
+    stream
+        .read_exact(&mut kind)
+        .await
+        .map_err(FrameError::from)?;
+    if kind[0] != STREAM_ENVELOPES {
+        return Err(LaneError::Kind(kind[0]));
+    }
+    while let Some(frame) = frame::read_next(&mut stream, MAX_FRAME_BYTES).await? {
+        let bytes = frame.len();
+        let envelopes = open_frame(node, frame)?;
+        shared.counters.frames_received.one();
+        shared.counters.bytes_received.add(bytes);
+        shared.counters.envelopes_received.add(envelopes.len());
+        shared.handler.received(node, envelopes);
+    }
+    Ok(())
+}
+
+/// Decodes a frame; every envelope in it must be from the node at the other end.
+fn open_frame(node: NodeId, frame: Bytes) -> Result<Vec<Envelope>, LaneError> {
+    let envelopes = codec::decode(frame)?;
+    let foreign = envelopes.iter().find(|envelope| envelope.from.node != node);
+    match foreign {
+        Some(envelope) => Err(LaneError::Spoofed {
+            claimed: envelope.from.node,
+            node,
+        }),
+        None => Ok(envelopes),
+    }
+}

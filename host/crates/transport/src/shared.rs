@@ -1,0 +1,76 @@
+//! What all tasks of a transport have in common.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use coracle_proto::NodeId;
+use quinn::{Connection, Endpoint};
+use tokio::sync::Semaphore;
+
+use crate::config::Limits;
+use crate::handler::Handler;
+use crate::hello::Hello;
+use crate::limits::{
+    MAX_INBOUND_BULK, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_REQUEST_BYTES, MAX_INBOUND_REQUESTS,
+    MAX_OUTBOUND_BULK,
+};
+use crate::peer::Peer;
+use crate::stats::Counters;
+use crate::tls::Tls;
+
+pub(crate) struct Shared {
+    pub(crate) tls: Tls,
+    pub(crate) limits: Limits,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) hello: Hello,
+    pub(crate) counters: Counters,
+    pub(crate) inbound_slots: Arc<Semaphore>,
+    pub(crate) request_slots: Semaphore,
+    pub(crate) request_bytes: Semaphore,
+    pub(crate) inbound_bulk_slots: Semaphore,
+    pub(crate) outbound_bulk_slots: Arc<Semaphore>,
+    peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
+    inbound: Mutex<BTreeMap<NodeId, Connection>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        tls: Tls,
+        limits: Limits,
+        endpoint: Endpoint,
+        handler: Arc<dyn Handler>,
+        hello: Hello,
+    ) -> Self {
+        Self {
+            tls,
+            limits,
+            endpoint,
+            handler,
+            hello,
+            counters: Counters::default(),
+            inbound_slots: Arc::new(Semaphore::new(MAX_INBOUND_CONNECTIONS)),
+            request_slots: Semaphore::new(MAX_INBOUND_REQUESTS),
+            request_bytes: Semaphore::new(MAX_INBOUND_REQUEST_BYTES),
+            inbound_bulk_slots: Semaphore::new(MAX_INBOUND_BULK),
+            outbound_bulk_slots: Arc::new(Semaphore::new(MAX_OUTBOUND_BULK)),
+            peers: Mutex::default(),
+            inbound: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {
+        self.peers().get(&node).cloned()
+    }
+
+    pub(crate) fn peers(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Peer>>> {
+        self.peers.lock().expect("no panic under the peers' lock")
+    }
+
+    /// The connections over which peers send to us, at most one per node.
+    pub(crate) fn inbound(&self) -> MutexGuard<'_, BTreeMap<NodeId, Connection>> {
+        self.inbound
+            .lock()
+            .expect("no panic under the connections' lock")
+    }
+}

@@ -1,0 +1,207 @@
+//! The transport itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use coracle_proto::{Envelope, NodeId};
+use tokio::task::JoinHandle;
+
+use crate::bulk::{self, BulkError, BulkReader, BulkSource};
+use crate::config::{Config, TransportError};
+use crate::handler::Handler;
+use crate::hello::Hello;
+use crate::inbound;
+use crate::lane::{DropReason, Lane, Overflow};
+use crate::limits::CLOSE_TIMEOUT;
+use crate::peer::{self, Peer, PeerState};
+use crate::quic::{self, close};
+use crate::request::{self, RequestError};
+use crate::shared::Shared;
+use crate::stats::Stats;
+use crate::tls::Tls;
+
+/// The connections of one node: one to each peer for what it sends, one from each for what it
+/// receives. Dropping it cuts them; [`shutdown`](Self::shutdown) flushes first.
+pub struct Transport {
+    node: NodeId,
+    local_addr: SocketAddr,
+    shared: Arc<Shared>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    closed: bool,
+    accept: Option<JoinHandle<()>>,
+    peers: BTreeMap<NodeId, JoinHandle<()>>,
+}
+
+impl Transport {
+    /// Listens, and begins to connect to the peers. Must be called within a tokio runtime.
+    pub fn start(config: Config, handler: Arc<dyn Handler>) -> Result<Self, TransportError> {
+        let tls = Tls::new(&config)?;
+        let endpoint = quic::endpoint(config.listen, &tls, &config.limits)?;
+        let local_addr = endpoint
+            .local_addr()
+            .map_err(|source| TransportError::Listen {
+                listen: config.listen,
+                source,
+            })?;
+        let hello = Hello::new(&config.cluster, config.node, tls.random()?);
+        let shared = Arc::new(Shared::new(tls, config.limits, endpoint, handler, hello));
+        let accept = tokio::spawn(inbound::accept_all(Arc::clone(&shared)));
+        let transport = Self {
+            node: config.node,
+            local_addr,
+            shared,
+            tasks: Mutex::default(),
+        };
+        transport.tasks().accept = Some(accept);
+        for (node, addr) in config.peers {
+            transport.set_peer(node, addr);
+        }
+        tracing::info!(node = %config.node, addr = %local_addr, "transport listens");
+        Ok(transport)
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Adds a peer, or moves it to another address. Must be called within a tokio runtime. This
+    /// node itself, and any after `shutdown`, is ignored.
+    pub fn set_peer(&self, node: NodeId, addr: SocketAddr) {
+        let mut tasks = self.tasks();
+        if node == self.node || tasks.closed {
+            return;
+        }
+        if let Some(known) = self.shared.peer(node) {
+            known.move_to(addr);
+            return;
+        }
+        let peer = Arc::new(Peer::new(node, addr, &self.shared.limits));
+        self.shared.peers().insert(node, Arc::clone(&peer));
+        let task = tokio::spawn(peer::run(Arc::clone(&self.shared), peer));
+        tasks.peers.insert(node, task);
+    }
+
+    /// Forgets a peer: what is queued is flushed, then both connections are closed. That it does
+    /// not connect again is up to [`Handler::accepts`].
+    pub fn remove_peer(&self, node: NodeId) {
+        let removed = self.shared.peers().remove(&node);
+        if let Some(peer) = removed {
+            peer.stop();
+            self.tasks().peers.remove(&node);
+        }
+        if let Some(inbound) = self.shared.inbound().remove(&node) {
+            quic::close_connection(&inbound, close::REFUSED, "removed");
+        }
+    }
+
+    /// How we stand with a peer; `None` if it is unknown.
+    pub fn peer_state(&self, node: NodeId) -> Option<PeerState> {
+        Some(self.shared.peer(node)?.state())
+    }
+
+    /// Queues envelopes for a peer. Never blocks; what does not fit is dropped and reported. `Ok`
+    /// says that they are queued, not that they arrive.
+    pub fn send(&self, to: NodeId, lane: Lane, envelopes: Vec<Envelope>) -> Result<(), Overflow> {
+        let total = envelopes.len();
+        let (dropped, reason) = match self.shared.peer(to) {
+            None => (total, DropReason::UnknownPeer),
+            Some(peer) => match peer.push(lane, envelopes) {
+                Ok(()) => return Ok(()),
+                Err(dropped) => (dropped.count, dropped.reason),
+            },
+        };
+        self.shared.counters.envelopes_dropped.add(dropped);
+        Err(Overflow {
+            to,
+            lane,
+            dropped,
+            reason,
+        })
+    }
+
+    /// Asks a peer and waits for its reply. The error says whether the peer can have handled it.
+    pub async fn request(
+        &self,
+        to: NodeId,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, RequestError> {
+        request::request(&self.shared, to, body, timeout).await
+    }
+
+    /// Sends a large object on a connection of its own and returns the receiver's reply.
+    /// `progress` is told how many bytes were handed to the connection so far.
+    pub async fn send_bulk(
+        &self,
+        to: NodeId,
+        header: Bytes,
+        source: Box<dyn BulkSource>,
+        progress: Box<dyn FnMut(u64) + Send>,
+    ) -> Result<Bytes, BulkError> {
+        bulk::send(&self.shared, to, header, source, progress).await
+    }
+
+    /// Asks a peer for a large object, on a connection of its own.
+    pub async fn fetch_bulk(&self, from: NodeId, header: Bytes) -> Result<BulkReader, BulkError> {
+        bulk::fetch(&self.shared, from, header).await
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> Stats {
+        self.shared.counters.read()
+    }
+
+    /// Sends what is queued, tells the peers, and closes. Nothing can be sent afterwards; the
+    /// address is free again.
+    pub async fn shutdown(&self) {
+        let (accept, dialers) = {
+            let mut tasks = self.tasks();
+            tasks.closed = true;
+            (tasks.accept.take(), std::mem::take(&mut tasks.peers))
+        };
+        for peer in self.shared.peers().values() {
+            peer.stop();
+        }
+        for dialer in dialers.into_values() {
+            // A dialer that panicked has nothing left to flush.
+            let _ = dialer.await;
+        }
+        let endpoint = &self.shared.endpoint;
+        endpoint.close(close::SHUTDOWN, b"shutting down");
+        if let Some(accept) = accept {
+            let _ = accept.await;
+        }
+        // A peer that is gone does not acknowledge the close.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
+    }
+
+    fn tasks(&self) -> std::sync::MutexGuard<'_, Tasks> {
+        self.tasks.lock().expect("no panic under the tasks' lock")
+    }
+}
+
+impl Drop for Transport {
+    fn drop(&mut self) {
+        for peer in self.shared.peers().values() {
+            peer.stop();
+        }
+        self.shared
+            .endpoint
+            .close(close::SHUTDOWN, b"shutting down");
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transport({} at {})", self.node, self.local_addr)
+    }
+}
