@@ -169,3 +169,247 @@ impl Raft {
         opened
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{
+        append, config, follower, from, heartbeat, id, initial, persisted, replica, step, step_at,
+        vote, vote_reply,
+    };
+    use crate::{Config, Initial, Input, Instant, NodeId, Role, TimeoutKind};
+
+    const NOTHING: [&str; 0] = [];
+
+    fn timeout() -> Input {
+        let (kind, jitter) = (TimeoutKind::Election, 0);
+        Input::Timeout { kind, jitter }
+    }
+
+    /// Pre-vote and check-quorum on.
+    fn careful(initial: Initial) -> Raft {
+        let config = Config {
+            pre_vote: true,
+            check_quorum: true,
+            ..config(1)
+        };
+        Raft::new(config, initial, Instant(0), 0)
+    }
+
+    #[test]
+    fn a_candidate_asks_only_once_its_own_vote_is_durable() {
+        let mut raft = follower(&[1]);
+        assert_eq!(
+            step(&mut raft, timeout()),
+            ["persist w2.1 term=2 vote=n1.0 []", "leader t2 none"]
+        );
+        assert_eq!(
+            step(&mut raft, persisted(2, 1)),
+            [
+                "send n1.0->n2.0 t2 vote last=1/1",
+                "send n1.0->n3.0 t2 vote last=1/1"
+            ]
+        );
+        assert_eq!(raft.role(), Role::Candidate);
+    }
+
+    #[test]
+    fn a_majority_makes_a_leader_that_opens_its_term() {
+        let mut raft = follower(&[1]);
+        step(&mut raft, timeout());
+        step(&mut raft, persisted(2, 1));
+        let effects = step(&mut raft, from(3, 2, vote_reply(VoteKind::Real, true)));
+        assert_eq!(
+            effects,
+            [
+                "persist w2.2 [2/2 noop]",
+                "send n1.0->n2.0 t2 append prev=1/1 [2/2 noop] commit=0",
+                "send n1.0->n3.0 t2 append prev=1/1 [2/2 noop] commit=0",
+                "leader t2 n1.0"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_candidate_that_cannot_win_follows() {
+        let mut raft = follower(&[1]);
+        step(&mut raft, timeout());
+        step(&mut raft, persisted(2, 1));
+        step(&mut raft, from(3, 2, vote_reply(VoteKind::Real, false)));
+        let effects = step(&mut raft, from(2, 2, vote_reply(VoteKind::Real, false)));
+        assert_eq!(effects, ["leader t2 none"]);
+        assert_eq!(raft.role(), Role::Follower);
+    }
+
+    #[test]
+    fn a_vote_is_said_once_it_is_durable() {
+        let mut raft = follower(&[1]);
+        let ask = from(2, 2, vote(VoteKind::Real, id(1, 1)));
+        assert_eq!(
+            step(&mut raft, ask),
+            ["persist w2.1 term=2 vote=n2.0 []", "leader t2 none"]
+        );
+        assert_eq!(
+            step(&mut raft, persisted(2, 1)),
+            ["send n1.0->n2.0 t2 vote granted"]
+        );
+    }
+
+    #[test]
+    fn one_vote_a_term_and_the_same_again_to_the_same_candidate() {
+        let mut raft = follower(&[1]);
+        step(&mut raft, from(2, 2, vote(VoteKind::Real, id(1, 1))));
+        step(&mut raft, persisted(2, 1));
+        assert_eq!(
+            step(&mut raft, from(3, 2, vote(VoteKind::Real, id(1, 9)))),
+            ["send n1.0->n3.0 t2 vote refused"]
+        );
+        assert_eq!(
+            step(&mut raft, from(2, 2, vote(VoteKind::Real, id(1, 1)))),
+            ["send n1.0->n2.0 t2 vote granted"]
+        );
+    }
+
+    #[test]
+    fn a_log_that_is_behind_gets_no_vote_but_its_term_is_taken() {
+        for behind in [id(1, 9), id(2, 1)] {
+            let mut raft = follower(&[1, 2]);
+            step(&mut raft, from(2, 5, vote(VoteKind::Real, behind)));
+            assert_eq!(
+                step(&mut raft, persisted(5, 1)),
+                ["send n1.0->n2.0 t5 vote refused"]
+            );
+            assert_eq!(raft.status().hard_state.vote, None);
+        }
+    }
+
+    #[test]
+    fn a_pre_vote_changes_nothing_at_the_voter() {
+        let mut raft = careful(initial(&[1]));
+        let before = raft.clone();
+        assert_eq!(
+            step(&mut raft, from(2, 5, vote(VoteKind::Pre, id(1, 1)))),
+            ["send n1.0->n2.0 t5 pre-vote granted"]
+        );
+        assert_eq!(
+            step(&mut raft, from(2, 5, vote(VoteKind::Pre, id(1, 0)))),
+            ["send n1.0->n2.0 t1 pre-vote refused"]
+        );
+        assert_eq!(raft, before);
+    }
+
+    #[test]
+    fn a_won_pre_vote_leads_to_the_real_one() {
+        let mut raft = careful(initial(&[1]));
+        assert_eq!(
+            step(&mut raft, timeout()),
+            [
+                "send n1.0->n2.0 t2 pre-vote last=1/1",
+                "send n1.0->n3.0 t2 pre-vote last=1/1",
+                "leader t1 none"
+            ]
+        );
+        let stale = from(2, 1, vote_reply(VoteKind::Pre, true));
+        assert_eq!(step(&mut raft, stale), NOTHING, "a grant for another term");
+        let granted = from(2, 2, vote_reply(VoteKind::Pre, true));
+        assert_eq!(
+            step(&mut raft, granted),
+            ["persist w2.1 term=2 vote=n1.0 []", "leader t2 none"]
+        );
+        assert_eq!(raft.role(), Role::Candidate);
+    }
+
+    #[test]
+    fn a_voter_that_hears_its_leader_ignores_candidates_for_one_timeout() {
+        let mut raft = careful(initial(&[1]));
+        step(&mut raft, from(2, 1, heartbeat(0, 0)));
+        assert_eq!(
+            step_at(&mut raft, 999, from(3, 2, vote(VoteKind::Pre, id(1, 1)))),
+            ["send n1.0->n3.0 t1 pre-vote refused"]
+        );
+        let disturbance = from(3, 7, vote(VoteKind::Real, id(1, 1)));
+        assert_eq!(step_at(&mut raft, 999, disturbance.clone()), NOTHING);
+        assert_eq!(raft.status().hard_state.term, 1);
+
+        let effects = step_at(&mut raft, 1000, disturbance);
+        assert_eq!(effects[0], "persist w7.1 term=7 vote=n3.0 []");
+    }
+
+    #[test]
+    fn a_transfer_is_not_held_off() {
+        let mut raft = careful(initial(&[1]));
+        step(&mut raft, from(2, 1, heartbeat(0, 0)));
+        step(&mut raft, from(3, 2, vote(VoteKind::Transfer, id(1, 1))));
+        assert_eq!(
+            step(&mut raft, persisted(2, 1)),
+            ["send n1.0->n3.0 t2 transfer-vote granted"]
+        );
+    }
+
+    #[test]
+    fn a_learner_votes_but_does_not_campaign() {
+        let mut initial = initial(&[1]);
+        let configuration = &mut initial.configurations[0];
+        configuration.voters.remove(&replica(1));
+        configuration.learners.insert(replica(1));
+        let mut raft = careful(initial);
+        assert_eq!(step(&mut raft, timeout()), NOTHING);
+        assert_eq!(
+            step(&mut raft, from(2, 2, vote(VoteKind::Pre, id(1, 1)))),
+            ["send n1.0->n2.0 t2 pre-vote granted"]
+        );
+    }
+
+    #[test]
+    fn a_replica_whose_removal_is_not_committed_campaigns_without_counting_itself() {
+        let mut initial = initial(&[1, 1]);
+        let without = crate::Configuration {
+            index: 2,
+            ..crate::Configuration::initial([2, 3].map(NodeId))
+        };
+        initial.configurations.push(without);
+        let mut raft = Raft::new(config(1), initial, Instant(0), 0);
+        step(&mut raft, timeout());
+        step(&mut raft, persisted(2, 1));
+        step(&mut raft, from(2, 2, vote_reply(VoteKind::Real, true)));
+        assert_eq!(raft.role(), Role::Candidate, "one of two is no majority");
+        step(&mut raft, from(3, 2, vote_reply(VoteKind::Real, true)));
+        assert_eq!(raft.role(), Role::Leader);
+    }
+
+    #[test]
+    fn a_candidate_steps_back_for_the_leader_of_its_term() {
+        let mut raft = follower(&[1]);
+        step(&mut raft, timeout());
+        step(&mut raft, persisted(2, 1));
+        let effects = step(&mut raft, from(3, 2, append(id(1, 1), &[2], 0)));
+        assert_eq!(effects, ["persist w2.2 [2/2 \"e2\"]", "leader t2 n3.0"]);
+        assert_eq!(raft.role(), Role::Follower);
+    }
+
+    #[test]
+    fn waits_are_drawn_from_one_to_two_timeouts() {
+        for (jitter, wait) in [(0, 1000), (999_999_999, 1999), (1_000_000_000, 1000)] {
+            let raft = Raft::new(config(1), initial(&[]), Instant(0), jitter);
+            let (at, kind) = raft.deadline().expect("a timer runs");
+            assert_eq!((at.0 / 1_000_000, kind), (wait, TimeoutKind::Election));
+        }
+    }
+
+    #[test]
+    fn a_sole_voter_leads_and_commits_only_by_its_own_disk() {
+        let mut alone = initial(&[]);
+        alone.configurations[0].voters = [replica(1)].into();
+        let mut raft = careful(alone);
+        assert_eq!(
+            step(&mut raft, timeout()),
+            ["persist w1.1 term=1 vote=n1.0 []", "leader t1 none"]
+        );
+        assert_eq!(
+            step(&mut raft, persisted(1, 1)),
+            ["persist w1.2 [1/1 noop]", "leader t1 n1.0"]
+        );
+        assert_eq!(step(&mut raft, persisted(1, 2)), ["commit 1"]);
+        assert_eq!(raft.deadline(), None, "nobody to talk to");
+    }
+}

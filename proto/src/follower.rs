@@ -105,3 +105,174 @@ fn is_well_formed(prev: LogId, entries: &[Entry], term: Term) -> bool {
     });
     follows && before.term <= term && before.index < Index::MAX
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{append, entry, follower, from, heartbeat, id, persisted, step};
+
+    const NOTHING: [&str; 0] = [];
+
+    #[test]
+    fn an_append_is_acknowledged_once_it_is_durable() {
+        let mut raft = follower(&[1]);
+        assert_eq!(
+            step(&mut raft, from(2, 1, append(id(1, 1), &[1, 1], 0))),
+            ["persist w1.1 [1/2 \"e2\", 1/3 \"e3\"]", "leader t1 n2.0"]
+        );
+        assert_eq!(
+            step(&mut raft, persisted(1, 1)),
+            ["send n1.0->n2.0 t1 matched 3"]
+        );
+    }
+
+    #[test]
+    fn a_higher_term_and_its_entries_are_one_write() {
+        let mut raft = follower(&[1]);
+        assert_eq!(
+            step(&mut raft, from(2, 4, append(id(1, 1), &[4], 0))),
+            ["persist w4.1 term=4 [4/2 \"e2\"]", "leader t4 n2.0"]
+        );
+    }
+
+    #[test]
+    fn a_retransmission_waits_for_the_write_under_way() {
+        let mut raft = follower(&[1]);
+        let message = from(2, 1, append(id(1, 1), &[1], 0));
+        step(&mut raft, message.clone());
+        assert_eq!(step(&mut raft, message.clone()), NOTHING);
+        let ack = "send n1.0->n2.0 t1 matched 2";
+        assert_eq!(step(&mut raft, persisted(1, 1)), [ack, ack]);
+        assert_eq!(step(&mut raft, message), [ack]);
+    }
+
+    #[test]
+    fn only_the_durable_part_of_what_is_committed_is_told() {
+        let mut raft = follower(&[1]);
+        let effects = step(&mut raft, from(2, 1, append(id(1, 1), &[1, 1], 3)));
+        assert_eq!(effects[2..], ["leader t1 n2.0"]);
+        assert_eq!(effects[1], "commit 1", "before the new entries are durable");
+        let effects = step(&mut raft, persisted(1, 1));
+        assert_eq!(effects, ["send n1.0->n2.0 t1 matched 3", "commit 3"]);
+    }
+
+    #[test]
+    fn a_commit_index_counts_only_as_far_as_the_logs_are_known_to_match() {
+        let mut raft = follower(&[1, 1, 1]);
+        let effects = step(&mut raft, from(2, 2, append(id(1, 1), &[], 3)));
+        assert!(effects.contains(&"commit 1".into()), "{effects:?}");
+        assert_eq!(raft.status().commit, 1);
+    }
+
+    #[test]
+    fn entries_of_another_term_replace_the_tail() {
+        let mut raft = follower(&[1, 2, 2, 2]);
+        assert_eq!(
+            step(&mut raft, from(2, 3, append(id(1, 1), &[2, 3], 0))),
+            ["persist w3.1 term=3 [3/3 \"e3\"]", "leader t3 n2.0"]
+        );
+        assert_eq!(raft.status().last, id(3, 3));
+        assert_eq!(
+            step(&mut raft, persisted(3, 1)),
+            ["send n1.0->n2.0 t3 matched 3"]
+        );
+    }
+
+    #[test]
+    fn a_shorter_append_that_matches_truncates_nothing() {
+        let mut raft = follower(&[1, 1, 1, 1]);
+        step(&mut raft, from(2, 1, append(id(1, 1), &[1], 0)));
+        assert_eq!(raft.status().last, id(1, 4));
+    }
+
+    #[test]
+    fn an_overwritten_write_acknowledges_nothing_of_the_new_term() {
+        // Given: entries of term 1 are on their way to the disk.
+        let mut raft = follower(&[1]);
+        step(&mut raft, from(2, 1, append(id(1, 1), &[1, 1, 1], 0)));
+        // When: the leader of term 2 overwrites them before they are durable.
+        step(&mut raft, from(3, 2, append(id(1, 1), &[2, 2], 3)));
+        // Then: the old write's end neither acknowledges nor commits anything.
+        assert_eq!(step(&mut raft, persisted(1, 1)), NOTHING);
+        assert_eq!(
+            step(&mut raft, persisted(2, 2)),
+            ["send n1.0->n3.0 t2 matched 3", "commit 3"]
+        );
+    }
+
+    #[test]
+    fn a_rejection_points_to_where_the_logs_may_agree() {
+        let mut raft = follower(&[1, 1, 3, 3]);
+        let effects = step(&mut raft, from(2, 4, append(id(2, 9), &[], 0)));
+        assert_eq!(effects[0], "persist w4.1 term=4 []");
+        assert_eq!(
+            step(&mut raft, persisted(4, 1)),
+            ["send n1.0->n2.0 t4 rejected 9 hint=1/2"]
+        );
+        assert_eq!(
+            step(&mut raft, from(2, 4, append(id(2, 4), &[], 0))),
+            ["send n1.0->n2.0 t4 rejected 4 hint=1/2"]
+        );
+        assert_eq!(
+            step(&mut raft, from(2, 4, append(id(4, 9), &[], 0))),
+            ["send n1.0->n2.0 t4 rejected 9 hint=3/4"]
+        );
+    }
+
+    #[test]
+    fn what_contradicts_the_committed_log_stops_the_group() {
+        for message in [append(id(9, 2), &[], 0), append(id(1, 1), &[9], 0)] {
+            let mut raft = follower(&[1, 1, 1]);
+            step(&mut raft, from(2, 9, append(id(1, 3), &[], 3)));
+            let effects = step(&mut raft, from(2, 9, message));
+            assert!(effects[0].starts_with("fatal: "), "{effects:?}");
+            assert_eq!(step(&mut raft, from(2, 9, heartbeat(0, 0))), NOTHING);
+            assert_eq!(raft.deadline(), None);
+        }
+    }
+
+    #[test]
+    fn malformed_appends_are_dropped() {
+        let gap = Message::Append {
+            prev: id(1, 1),
+            entries: vec![entry(1, 3)],
+            commit: 0,
+        };
+        let falling = append(id(1, 1), &[2, 1], 0);
+        let future = append(id(1, 1), &[5], 0);
+        let endless = Message::Append {
+            prev: id(1, Index::MAX),
+            entries: vec![],
+            commit: 0,
+        };
+        for message in [gap, falling, future, endless] {
+            let mut raft = follower(&[1]);
+            let effects = step(&mut raft, from(2, 2, message));
+            assert_eq!(effects, ["persist w2.1 term=2 []", "leader t2 n2.0"]);
+            assert_eq!(step(&mut raft, persisted(2, 1)), NOTHING);
+            assert_eq!(raft.status().last, id(1, 1));
+        }
+    }
+
+    #[test]
+    fn a_second_leader_of_a_term_stops_the_group() {
+        let mut raft = follower(&[1]);
+        step(&mut raft, from(2, 1, heartbeat(0, 0)));
+        let effects = step(&mut raft, from(3, 1, heartbeat(0, 0)));
+        assert_eq!(effects, ["fatal: both n2.0 and n3.0 lead term 1"]);
+    }
+
+    #[test]
+    fn a_heartbeat_moves_the_commit_index_and_is_answered_with_its_round() {
+        let mut raft = follower(&[1, 1]);
+        let effects = step(&mut raft, from(2, 1, heartbeat(2, 9)));
+        assert_eq!(
+            effects,
+            [
+                "send n1.0->n2.0 t1 heartbeat-reply round=9",
+                "commit 2",
+                "leader t1 n2.0"
+            ]
+        );
+    }
+}

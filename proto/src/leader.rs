@@ -110,9 +110,7 @@ impl Leader {
         let oldest = core.writes.oldest();
         let hangs = oldest.is_some() && oldest == self.stalled && !self.peers.is_empty();
         self.stalled = oldest;
-        for peer in self.peers.values_mut() {
-            peer.active = false;
-        }
+        self.peers.values_mut().for_each(Progress::begin_period);
         !core.config.check_quorum || (heard && !hangs)
     }
 
@@ -137,7 +135,7 @@ impl Leader {
             matched: peer.matched,
             next: peer.next,
             state: peer.state(),
-            active: peer.active,
+            active: peer.is_active(),
         };
         self.peers.iter().map(status).collect()
     }

@@ -34,6 +34,8 @@ pub(crate) struct Progress {
     pub(crate) reading: Option<Index>,
     /// Heard from since the last quorum check.
     pub(crate) active: bool,
+    /// Heard from between the two checks before.
+    was_active: bool,
     /// Highest ReadIndex round it has echoed.
     pub(crate) round: u64,
     /// The highest commit index it was told.
@@ -49,9 +51,20 @@ impl Progress {
             feed: Feed::Probe { paused: false },
             reading: None,
             active: false,
+            was_active: false,
             round: 0,
             told_commit: 0,
         }
+    }
+
+    /// A quorum check counted this peer: from here on it has to be heard anew.
+    pub(crate) fn begin_period(&mut self) {
+        self.was_active = std::mem::take(&mut self.active);
+    }
+
+    /// Heard from within the last election timeout, or a little longer ago.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active || self.was_active
     }
 
     /// Looks for the place where the logs meet, from the proven match on.

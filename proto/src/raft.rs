@@ -466,3 +466,246 @@ fn refuse(input: Input, leader: Option<ReplicaId>, effects: &mut Effects) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{
+        append, config, elect, follower, from, heartbeat, heartbeat_reply, id, initial, leader,
+        matched, persisted, propose, replica, step, step_at, vote,
+    };
+    use crate::{GroupId, SnapshotMeta};
+
+    const NOTHING: [&str; 0] = [];
+
+    fn timeout(kind: TimeoutKind) -> Input {
+        Input::Timeout { kind, jitter: 0 }
+    }
+
+    #[test]
+    fn only_what_is_addressed_to_this_replica_is_answered() {
+        let mut raft = follower(&[1]);
+        let before = raft.clone();
+        let envelope = Envelope {
+            group: GroupId(7),
+            from: replica(2),
+            to: replica(1),
+            term: 5,
+            message: heartbeat(0, 0),
+        };
+        let reborn = ReplicaId {
+            born: 4,
+            ..replica(1)
+        };
+        let strays = [
+            Envelope {
+                to: reborn,
+                ..envelope.clone()
+            },
+            Envelope {
+                group: GroupId(8),
+                ..envelope.clone()
+            },
+            Envelope {
+                from: replica(1),
+                ..envelope.clone()
+            },
+        ];
+        for stray in strays {
+            assert_eq!(step(&mut raft, Input::Received(stray)), NOTHING);
+        }
+        assert_eq!(raft, before);
+        assert_ne!(step(&mut raft, Input::Received(envelope)), NOTHING);
+    }
+
+    #[test]
+    fn messages_of_an_older_term_are_answered_with_the_current_one() {
+        let mut raft = follower(&[1, 3]);
+        let stale = |raft: &mut Raft, message| step(raft, from(2, 2, message));
+        assert_eq!(
+            stale(&mut raft, append(id(1, 1), &[2], 0)),
+            ["send n1.0->n2.0 t3 rejected 1 hint=3/2"]
+        );
+        assert_eq!(
+            stale(&mut raft, heartbeat(0, 7)),
+            ["send n1.0->n2.0 t3 heartbeat-reply round=7"]
+        );
+        assert_eq!(
+            stale(&mut raft, vote(VoteKind::Real, id(1, 1))),
+            ["send n1.0->n2.0 t3 vote refused"]
+        );
+        assert_eq!(stale(&mut raft, matched(1)), NOTHING);
+        assert_eq!(raft.leader(), None);
+    }
+
+    #[test]
+    fn a_leader_steps_down_for_a_higher_term_in_any_answer() {
+        let mut raft = leader(&[1]);
+        assert_eq!(
+            step(&mut raft, from(2, 9, heartbeat_reply(0))),
+            ["persist w9.3 term=9 []", "leader t9 none"]
+        );
+        assert_eq!(raft.role(), Role::Follower);
+        assert_eq!(
+            step(&mut raft, propose("x")),
+            ["refused p1: no leader is known"]
+        );
+    }
+
+    #[test]
+    fn a_leader_that_hears_no_quorum_for_a_timeout_steps_down() {
+        let checked = Config {
+            check_quorum: true,
+            ..config(1)
+        };
+        let mut raft = elect(Raft::new(checked, initial(&[1]), Instant(0), 0));
+        step(&mut raft, persisted(2, 2));
+        step(&mut raft, from(2, 2, matched(2)));
+        assert_eq!(step(&mut raft, timeout(TimeoutKind::Election)), NOTHING);
+        assert_eq!(
+            step(&mut raft, timeout(TimeoutKind::Election)),
+            ["leader t2 none"]
+        );
+        assert_eq!(raft.role(), Role::Follower);
+    }
+
+    #[test]
+    fn a_leader_whose_disk_hangs_for_a_timeout_steps_down_though_its_peers_answer() {
+        let checked = Config {
+            check_quorum: true,
+            ..config(1)
+        };
+        let mut raft = elect(Raft::new(checked, initial(&[1]), Instant(0), 0));
+        step(&mut raft, from(2, 2, heartbeat_reply(0)));
+        assert_eq!(step(&mut raft, timeout(TimeoutKind::Election)), NOTHING);
+        step(&mut raft, from(2, 2, heartbeat_reply(0)));
+        assert_eq!(
+            step(&mut raft, timeout(TimeoutKind::Election)),
+            ["leader t2 none"]
+        );
+    }
+
+    #[test]
+    fn heartbeats_carry_at_most_what_is_known_to_match() {
+        let mut raft = leader(&[1]);
+        step(&mut raft, persisted(2, 2));
+        step(&mut raft, from(3, 2, matched(2)));
+        assert_eq!(
+            step_at(&mut raft, 100, timeout(TimeoutKind::Heartbeat)),
+            [
+                "send n1.0->n2.0 t2 heartbeat commit=0 round=0",
+                "send n1.0->n3.0 t2 heartbeat commit=2 round=0"
+            ]
+        );
+        let next = Instant(200_000_000);
+        assert_eq!(raft.deadline(), Some((next, TimeoutKind::Heartbeat)));
+    }
+
+    #[test]
+    fn a_quiesced_follower_runs_no_timer_until_something_happens() {
+        let quiesce = Message::Quiesce {
+            last: id(1, 2),
+            commit: 2,
+        };
+        let wakers = [
+            Input::PeerDown(NodeId(2)),
+            Input::Read { id: ReadId(1) },
+            propose("x"),
+            from(3, 1, vote(VoteKind::Pre, id(1, 1))),
+        ];
+        for waker in wakers {
+            let mut raft = follower(&[1, 1]);
+            let effects = step(&mut raft, from(2, 1, quiesce.clone()));
+            assert_eq!(effects, ["commit 2", "leader t1 n2.0"]);
+            assert_eq!(raft.deadline(), None);
+            step(&mut raft, waker);
+            assert_ne!(raft.deadline(), None);
+        }
+    }
+
+    #[test]
+    fn a_follower_that_is_behind_does_not_quiesce() {
+        let mut raft = follower(&[1]);
+        let (last, commit) = (id(1, 2), 2);
+        step(&mut raft, from(2, 1, Message::Quiesce { last, commit }));
+        assert_ne!(raft.deadline(), None);
+        assert_eq!(raft.status().commit, 0);
+    }
+
+    #[test]
+    fn a_restart_begins_as_a_follower_at_the_snapshot_with_the_vote_kept() {
+        let meta = SnapshotMeta {
+            last: id(1, 2),
+            configuration: Configuration::initial([1, 2, 3].map(NodeId)),
+        };
+        let restarted = Initial {
+            hard_state: HardState {
+                term: 4,
+                vote: Some(replica(1)),
+            },
+            snapshot: Some(meta),
+            ..initial(&[1, 1, 2])
+        };
+        let mut raft = Raft::new(config(1), restarted, Instant(0), 0);
+        let status = raft.status();
+        assert_eq!(
+            (status.role, status.leader, status.commit),
+            (Role::Follower, None, 2)
+        );
+        assert_eq!(
+            step(&mut raft, from(2, 4, vote(VoteKind::Real, id(2, 3)))),
+            ["send n1.0->n2.0 t4 vote refused"]
+        );
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_is_told_at_the_first_step() {
+        let impossible = Initial {
+            last: 9,
+            ..initial(&[])
+        };
+        let mut raft = Raft::new(config(1), impossible, Instant(0), 0);
+        assert_eq!(
+            step(&mut raft, propose("x")),
+            [
+                "refused p1: no leader is known",
+                "fatal: the runs of terms do not fit a log from 0/0 to index 9"
+            ]
+        );
+        assert_eq!(
+            step(&mut raft, Input::Read { id: ReadId(1) }),
+            ["read-refused r1: no leader is known"]
+        );
+    }
+
+    #[test]
+    fn the_own_drivers_impossible_claims_stop_the_group() {
+        let snapshot = SnapshotMeta {
+            last: id(1, 1),
+            configuration: Configuration::default(),
+        };
+        let floor = id(1, 1);
+        let claims = [persisted(1, 1), Input::Compacted { floor, snapshot }];
+        for claim in claims {
+            let effects = step(&mut follower(&[1]), claim);
+            assert!(effects[0].starts_with("fatal: "), "{effects:?}");
+        }
+    }
+
+    #[test]
+    fn time_is_no_part_of_the_state() {
+        let (mut early, mut late) = (follower(&[1]), follower(&[1]));
+        step_at(&mut early, 1, from(2, 1, heartbeat(0, 0)));
+        step_at(&mut late, 900, from(2, 1, heartbeat(0, 0)));
+        assert_eq!(early, late);
+        assert_ne!(early.deadline(), late.deadline());
+    }
+
+    #[test]
+    fn contacts_are_the_members_and_the_leader() {
+        let mut raft = follower(&[1]);
+        assert_eq!(raft.contacts(), [NodeId(2), NodeId(3)]);
+        step(&mut raft, from(9, 1, heartbeat(0, 0)));
+        assert_eq!(raft.contacts(), [NodeId(2), NodeId(3), NodeId(9)]);
+    }
+}

@@ -113,3 +113,155 @@ impl Leader {
         self.start_waiting_round(core);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{
+        elect, follower, from, heartbeat, heartbeat_reply, initial, leader, matched, persisted,
+        read, replica, step, vote,
+    };
+    use crate::{Config, Input, Instant, Raft, TimeoutKind, VoteKind};
+
+    const NOTHING: [&str; 0] = [];
+
+    /// The leader of term 2, whose no-op at 2 is committed.
+    fn serving() -> Raft {
+        let mut raft = leader(&[1]);
+        step(&mut raft, persisted(2, 2));
+        step(&mut raft, from(2, 2, matched(2)));
+        raft
+    }
+
+    #[test]
+    fn a_read_is_granted_by_a_round_that_began_after_it() {
+        let mut raft = serving();
+        assert_eq!(
+            step(&mut raft, read(1)),
+            [
+                "send n1.0->n2.0 t2 heartbeat commit=2 round=1",
+                "send n1.0->n3.0 t2 heartbeat commit=0 round=1"
+            ]
+        );
+        let effects = step(&mut raft, from(2, 2, heartbeat_reply(0)));
+        assert_eq!(effects, NOTHING, "an echo of an older round");
+        assert_eq!(
+            step(&mut raft, from(2, 2, heartbeat_reply(1))),
+            ["read-ready r1 index=2"]
+        );
+    }
+
+    #[test]
+    fn reads_that_come_during_a_round_share_the_next() {
+        let mut raft = serving();
+        step(&mut raft, read(1));
+        assert_eq!(step(&mut raft, read(2)), NOTHING);
+        assert_eq!(step(&mut raft, read(3)), NOTHING);
+        let effects = step(&mut raft, from(2, 2, heartbeat_reply(1)));
+        assert_eq!(
+            effects,
+            [
+                "send n1.0->n2.0 t2 heartbeat commit=2 round=2",
+                "send n1.0->n3.0 t2 heartbeat commit=0 round=2",
+                "read-ready r1 index=2"
+            ]
+        );
+        assert_eq!(
+            step(&mut raft, from(2, 2, heartbeat_reply(2))),
+            ["read-ready r2 index=2", "read-ready r3 index=2"]
+        );
+    }
+
+    #[test]
+    fn a_lost_round_is_made_up_for_by_the_next_heartbeat() {
+        let mut raft = serving();
+        step(&mut raft, read(1));
+        step(&mut raft, read(2));
+        let (kind, jitter) = (TimeoutKind::Heartbeat, 0);
+        let effects = step(&mut raft, Input::Timeout { kind, jitter });
+        assert_eq!(effects[0], "send n1.0->n2.0 t2 heartbeat commit=2 round=2");
+        assert_eq!(
+            step(&mut raft, from(2, 2, heartbeat_reply(2))),
+            ["read-ready r1 index=2", "read-ready r2 index=2"]
+        );
+    }
+
+    #[test]
+    fn before_the_first_commit_of_the_term_reads_wait() {
+        let mut raft = leader(&[1]);
+        assert_eq!(step(&mut raft, read(1)), NOTHING);
+        step(&mut raft, persisted(2, 2));
+        let effects = step(&mut raft, from(2, 2, matched(2)));
+        let began = "send n1.0->n2.0 t2 heartbeat commit=2 round=1".to_owned();
+        assert!(effects.contains(&began), "{effects:?}");
+        assert_eq!(
+            step(&mut raft, from(2, 2, heartbeat_reply(1))),
+            ["read-ready r1 index=2"]
+        );
+    }
+
+    #[test]
+    fn a_round_that_was_never_begun_confirms_nothing() {
+        let mut raft = serving();
+        step(&mut raft, read(1));
+        assert_eq!(step(&mut raft, from(2, 2, heartbeat_reply(9))), NOTHING);
+        step(&mut raft, from(2, 2, heartbeat_reply(1)));
+        assert_eq!(step(&mut raft, read(2)).len(), 2, "a round of its own");
+    }
+
+    #[test]
+    fn a_learner_confirms_nothing() {
+        let mut with_learner = initial(&[1]);
+        with_learner.configurations[0].learners = [replica(4)].into();
+        let raft = Raft::new(crate::testing::config(1), with_learner, Instant(0), 0);
+        let mut raft = elect(raft);
+        step(&mut raft, persisted(2, 2));
+        step(&mut raft, from(2, 2, matched(2)));
+        step(&mut raft, read(1));
+        let effects = step(&mut raft, from(4, 2, heartbeat_reply(1)));
+        assert!(
+            !effects.iter().any(|e| e.starts_with("read-")),
+            "{effects:?}"
+        );
+    }
+
+    #[test]
+    fn reads_are_refused_when_leadership_ends_and_where_there_is_none() {
+        let mut raft = serving();
+        step(&mut raft, read(1));
+        step(&mut raft, read(2));
+        let effects = step(&mut raft, from(3, 3, heartbeat(0, 0)));
+        assert_eq!(
+            effects[1..],
+            [
+                "read-refused r1: no leader is known",
+                "read-refused r2: no leader is known",
+                "leader t3 n3.0"
+            ]
+        );
+        assert_eq!(
+            step(&mut raft, read(3)),
+            ["read-refused r3: not the leader, n3.0 is"]
+        );
+        let mut lost = follower(&[1]);
+        step(
+            &mut lost,
+            from(2, 2, vote(VoteKind::Real, crate::LogId::default())),
+        );
+        assert_eq!(
+            step(&mut lost, read(4)),
+            ["read-refused r4: no leader is known"]
+        );
+    }
+
+    #[test]
+    fn more_reads_than_the_limit_are_refused_as_busy() {
+        let config = Config {
+            max_pending_reads: 2,
+            ..crate::testing::config(1)
+        };
+        let mut raft = elect(Raft::new(config, initial(&[1]), Instant(0), 0));
+        step(&mut raft, read(1));
+        step(&mut raft, read(2));
+        assert_eq!(step(&mut raft, read(3)), ["read-refused r3: busy"]);
+    }
+}

@@ -204,3 +204,215 @@ fn tells_commit(peer: &Progress, core: &Core) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{
+        config, elect, from, heartbeat_reply, id, initial, leader, matched, persisted, propose,
+        rejected, replica, step,
+    };
+    use crate::{Config, Configuration, Input, Instant, NodeId, ProgressState, Raft, SnapshotMeta};
+
+    const NOTHING: [&str; 0] = [];
+
+    /// What is sent to node 2, without the address.
+    fn to_two(effects: Vec<String>) -> Vec<String> {
+        let sent = effects.iter();
+        let sent = sent.filter_map(|e| e.strip_prefix("send n1.0->n2.0 t2 "));
+        sent.map(str::to_owned).collect()
+    }
+
+    fn state(raft: &Raft) -> (ProgressState, u64, u64) {
+        let peer = raft.status().peers[0];
+        (peer.state, peer.matched, peer.next)
+    }
+
+    #[test]
+    fn a_probe_is_out_at_most_once_until_something_is_heard() {
+        let mut raft = leader(&[1]);
+        assert_eq!(to_two(step(&mut raft, propose("a"))), NOTHING);
+        assert_eq!(
+            to_two(step(&mut raft, from(2, 2, heartbeat_reply(0)))),
+            ["append prev=1/1 [2/2 noop, 2/3 \"a\"] commit=0"]
+        );
+        assert_eq!(to_two(step(&mut raft, propose("b"))), NOTHING);
+        assert_eq!(
+            to_two(step(&mut raft, from(2, 2, matched(3)))),
+            ["append prev=2/3 [2/4 \"b\"] commit=0"]
+        );
+        assert_eq!(
+            to_two(step(&mut raft, propose("c"))),
+            ["append prev=2/4 [2/5 \"c\"] commit=0"],
+            "pipelined"
+        );
+    }
+
+    #[test]
+    fn rejections_are_followed_to_where_the_logs_meet() {
+        let mut raft = leader(&[1, 1, 1, 1]);
+        assert_eq!(state(&raft), (ProgressState::Probe, 0, 5));
+        assert_eq!(
+            to_two(step(&mut raft, from(2, 2, rejected(4, id(1, 2))))),
+            ["append prev=1/2 [] commit=0"],
+            "the entries are not cached, and a probe is not worth a read"
+        );
+        let effects = step(&mut raft, from(2, 2, matched(2)));
+        assert_eq!(effects, ["read-log 3..=4 max=1048576 for n2.0"]);
+        assert_eq!(state(&raft), (ProgressState::Replicate, 2, 3));
+    }
+
+    #[test]
+    fn entries_read_from_the_log_are_sent_and_the_rest_follows_from_the_cache() {
+        let mut raft = leader(&[1, 1]);
+        step(&mut raft, from(2, 2, matched(1)));
+        let entries = vec![crate::testing::entry(1, 2)];
+        let to = replica(2);
+        assert_eq!(
+            to_two(step(&mut raft, Input::LogRead { to, entries })),
+            [
+                "append prev=1/1 [1/2 \"e2\"] commit=0",
+                "append prev=1/2 [2/3 noop] commit=0"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_late_read_for_another_place_is_not_sent() {
+        let mut raft = leader(&[1, 1]);
+        step(&mut raft, from(2, 2, matched(1)));
+        step(&mut raft, from(2, 2, matched(2)));
+        let entries = vec![crate::testing::entry(1, 2)];
+        let to = replica(2);
+        assert_eq!(
+            to_two(step(&mut raft, Input::LogRead { to, entries })),
+            ["append prev=1/2 [2/3 noop] commit=0"]
+        );
+    }
+
+    #[test]
+    fn a_read_that_found_nothing_or_another_history_is_tried_again_at_a_heartbeat() {
+        for entries in [vec![], vec![crate::testing::entry(2, 2)]] {
+            let mut raft = leader(&[1, 1]);
+            step(&mut raft, from(2, 2, matched(1)));
+            let to = replica(2);
+            let effects = step(&mut raft, Input::LogRead { to, entries });
+            assert_eq!(effects, NOTHING);
+            assert_eq!(state(&raft), (ProgressState::Probe, 1, 2));
+            assert_eq!(
+                to_two(step(&mut raft, from(2, 2, heartbeat_reply(0)))),
+                ["append prev=1/1 [] commit=0"]
+            );
+        }
+    }
+
+    #[test]
+    fn a_full_window_stops_the_pipeline_and_a_heartbeat_reply_probes_past_it() {
+        let config = Config {
+            max_inflight_appends: 2,
+            ..config(1)
+        };
+        let mut raft = elect(Raft::new(config, initial(&[1]), Instant(0), 0));
+        step(&mut raft, from(2, 2, matched(2)));
+        assert_eq!(to_two(step(&mut raft, propose("a"))).len(), 1);
+        assert_eq!(to_two(step(&mut raft, propose("b"))).len(), 1);
+        assert_eq!(to_two(step(&mut raft, propose("c"))), NOTHING);
+        assert_eq!(
+            to_two(step(&mut raft, from(2, 2, heartbeat_reply(0)))),
+            ["append prev=2/4 [] commit=0"]
+        );
+        assert_eq!(
+            to_two(step(&mut raft, from(2, 2, rejected(4, id(2, 2))))),
+            ["append prev=2/2 [2/3 \"a\", 2/4 \"b\", 2/5 \"c\"] commit=0"],
+            "what was in flight was lost"
+        );
+    }
+
+    #[test]
+    fn appends_keep_their_limits() {
+        let config = Config {
+            max_append_entries: 2,
+            max_append_bytes: 4,
+            ..config(1)
+        };
+        let mut raft = elect(Raft::new(config, initial(&[1]), Instant(0), 0));
+        for payload in ["aaa", "b", "c", "dddddddd", "e"] {
+            step(&mut raft, propose(payload));
+        }
+        assert_eq!(
+            to_two(step(&mut raft, from(2, 2, matched(2)))),
+            [
+                "append prev=2/2 [2/3 \"aaa\", 2/4 \"b\"] commit=0",
+                "append prev=2/4 [2/5 \"c\"] commit=0",
+                "append prev=2/5 [2/6 \"dddddddd\"] commit=0",
+                "append prev=2/6 [2/7 \"e\"] commit=0"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_lost_connection_goes_back_to_probing_from_the_match() {
+        let mut raft = leader(&[1]);
+        step(&mut raft, from(2, 2, matched(2)));
+        step(&mut raft, propose("a"));
+        assert_eq!(state(&raft), (ProgressState::Replicate, 2, 4));
+        assert_eq!(step(&mut raft, Input::PeerDown(NodeId(2))), NOTHING);
+        assert_eq!(state(&raft), (ProgressState::Probe, 2, 3));
+        assert_eq!(
+            to_two(step(&mut raft, from(2, 2, heartbeat_reply(0)))),
+            ["append prev=2/2 [2/3 \"a\"] commit=0"]
+        );
+    }
+
+    /// The leader of term 2 with entries up to 3, of which 1 and 2 are compacted away.
+    fn compacted() -> Raft {
+        let mut raft = leader(&[1, 1]);
+        step(&mut raft, persisted(2, 2));
+        step(&mut raft, from(3, 2, matched(3)));
+        let snapshot = SnapshotMeta {
+            last: id(1, 2),
+            configuration: Configuration::initial([1, 2, 3].map(NodeId)),
+        };
+        let floor = id(1, 2);
+        step(&mut raft, Input::Compacted { floor, snapshot });
+        raft
+    }
+
+    #[test]
+    fn a_peer_below_the_floor_gets_the_snapshot_and_then_the_rest() {
+        let mut raft = compacted();
+        assert_eq!(
+            step(&mut raft, from(2, 2, rejected(2, id(0, 0)))),
+            ["send-snapshot n2.0"]
+        );
+        assert_eq!(step(&mut raft, from(2, 2, heartbeat_reply(0))), NOTHING);
+        let (to, delivered) = (replica(2), true);
+        step(&mut raft, Input::SnapshotSent { to, delivered });
+        assert_eq!(
+            to_two(step(&mut raft, from(2, 2, matched(2)))),
+            ["append prev=1/2 [2/3 noop] commit=3"]
+        );
+    }
+
+    #[test]
+    fn an_undelivered_snapshot_is_sent_again_once_the_peer_is_heard() {
+        let mut raft = compacted();
+        step(&mut raft, from(2, 2, rejected(2, id(0, 0))));
+        let (to, delivered) = (replica(2), false);
+        let effects = step(&mut raft, Input::SnapshotSent { to, delivered });
+        assert_eq!(effects, NOTHING);
+        assert_eq!(
+            step(&mut raft, from(2, 2, heartbeat_reply(0))),
+            ["send-snapshot n2.0"]
+        );
+    }
+
+    #[test]
+    fn answers_of_strangers_are_ignored() {
+        let mut raft = leader(&[1]);
+        let before = raft.clone();
+        for message in [matched(2), rejected(1, id(0, 0)), heartbeat_reply(0)] {
+            assert_eq!(step(&mut raft, from(9, 2, message)), NOTHING);
+        }
+        assert_eq!(raft, before);
+    }
+}

@@ -101,3 +101,73 @@ impl Writes {
         self.queue.len() >= MAX_PENDING_WRITES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::replica;
+    use crate::{GroupId, Message};
+
+    fn envelope() -> Envelope {
+        Envelope {
+            group: GroupId(7),
+            from: replica(1),
+            to: replica(2),
+            term: 1,
+            message: Message::HeartbeatReply { round: 0 },
+        }
+    }
+
+    fn released(writes: &mut Writes, id: PersistId) -> usize {
+        let done = writes.complete(id).expect("issued");
+        done.iter().map(|write| write.sends.len()).sum()
+    }
+
+    #[test]
+    fn a_message_waits_for_the_first_write_that_makes_it_true() {
+        let mut writes = Writes::default();
+        let first = writes.issue(1, 5, false);
+        let second = writes.issue(1, 9, false);
+        assert_eq!(writes.hold(envelope(), 3, 3), Some(envelope()));
+        assert_eq!(writes.hold(envelope(), 5, 3), None);
+        assert_eq!(writes.hold(envelope(), 6, 3), None);
+        assert_eq!(released(&mut writes, first), 1);
+        assert_eq!(released(&mut writes, second), 1);
+    }
+
+    #[test]
+    fn everything_waits_for_the_hard_state() {
+        let mut writes = Writes::default();
+        writes.issue(1, 5, false);
+        let vote = writes.issue(2, 5, true);
+        let later = writes.issue(2, 6, false);
+        assert_eq!(writes.hold(envelope(), 5, 3), None);
+        assert_eq!(writes.hold(envelope(), 0, 3), None);
+        assert_eq!(released(&mut writes, vote), 2);
+        assert!(writes.hard_state_is_durable());
+        assert_eq!(writes.oldest(), Some(later));
+    }
+
+    #[test]
+    fn a_truncated_claim_is_never_said() {
+        let mut writes = Writes::default();
+        let id = writes.issue(1, 5, false);
+        writes.truncate(4);
+        assert_eq!(writes.hold(envelope(), 5, 3), None);
+        assert_eq!(released(&mut writes, id), 0);
+    }
+
+    #[test]
+    fn completions_are_taken_once_and_only_of_what_was_asked() {
+        let mut writes = Writes::default();
+        let first = writes.issue(1, 1, false);
+        let second = writes.issue(1, 2, false);
+        assert_eq!(writes.complete(second).expect("issued").len(), 2);
+        assert_eq!(writes.complete(first).expect("issued").len(), 0);
+        let unknown = PersistId {
+            term: 1,
+            sequence: 3,
+        };
+        assert!(writes.complete(unknown).is_err());
+    }
+}

@@ -10,16 +10,16 @@ use coracle_proto::{
     SnapshotMeta, Term,
 };
 
-pub const T: Duration = Duration::from_millis(1000);
+pub(crate) const T: Duration = Duration::from_millis(1000);
 
-pub fn replica(node: u64) -> ReplicaId {
+pub(crate) fn replica(node: u64) -> ReplicaId {
     ReplicaId {
         node: NodeId(node),
         born: 0,
     }
 }
 
-pub fn config(node: u64) -> Config {
+pub(crate) fn config(node: u64) -> Config {
     Config {
         group: GroupId(1),
         id: replica(node),
@@ -39,35 +39,35 @@ pub fn config(node: u64) -> Config {
 
 /// What survives a crash.
 #[derive(Debug, Clone, Default)]
-pub struct Disk {
-    pub hard_state: HardState,
-    pub floor: LogId,
-    pub snapshot: Option<SnapshotMeta>,
+pub(crate) struct Disk {
+    pub(crate) hard_state: HardState,
+    pub(crate) floor: LogId,
+    pub(crate) snapshot: Option<SnapshotMeta>,
     /// The configuration at the floor.
-    pub configuration: Configuration,
-    pub entries: Vec<Entry>,
+    pub(crate) configuration: Configuration,
+    pub(crate) entries: Vec<Entry>,
 }
 
 impl Disk {
-    pub fn last(&self) -> Index {
+    pub(crate) fn last(&self) -> Index {
         self.entries
             .last()
             .map_or(self.floor.index, |entry| entry.index)
     }
 
-    pub fn entry(&self, index: Index) -> Option<&Entry> {
+    pub(crate) fn entry(&self, index: Index) -> Option<&Entry> {
         let offset = index.checked_sub(self.floor.index + 1)?;
         self.entries.get(usize::try_from(offset).ok()?)
     }
 
-    pub fn id_at(&self, index: Index) -> Option<LogId> {
+    pub(crate) fn id_at(&self, index: Index) -> Option<LogId> {
         match index == self.floor.index {
             true => Some(self.floor),
             false => self.entry(index).map(Entry::id),
         }
     }
 
-    pub fn initial(&self) -> Initial {
+    pub(crate) fn initial(&self) -> Initial {
         let mut terms: Vec<LogId> = Vec::new();
         let mut configurations = vec![self.configuration.clone()];
         for entry in &self.entries {
@@ -90,7 +90,7 @@ impl Disk {
         }
     }
 
-    pub fn write(&mut self, effect: &Effect) {
+    pub(crate) fn write(&mut self, effect: &Effect) {
         match effect {
             Effect::Persist {
                 hard_state,
@@ -124,36 +124,39 @@ impl Disk {
 
 /// One replica with its disk.
 #[derive(Debug)]
-pub struct Node {
-    pub raft: Raft,
-    pub disk: Disk,
+pub(crate) struct Node {
+    pub(crate) raft: Raft,
+    pub(crate) disk: Disk,
     /// Writes asked for and not durable, oldest first.
-    pub writes: VecDeque<(PersistId, Effect)>,
+    pub(crate) writes: VecDeque<(PersistId, Effect)>,
     /// Terms of the entries applied, from index 1 on.
-    pub applied: Vec<LogId>,
+    pub(crate) applied: Vec<LogId>,
     /// Effects that were not messages or writes, for the test to look at.
-    pub events: Vec<Effect>,
-    pub down: bool,
+    pub(crate) events: Vec<Effect>,
+    pub(crate) down: bool,
 }
 
 /// A cluster whose network is an editable queue.
 #[derive(Debug)]
-pub struct Cluster {
-    pub now: Instant,
-    pub nodes: BTreeMap<u64, Node>,
-    pub network: VecDeque<Envelope>,
-    pub leaders: BTreeMap<Term, ReplicaId>,
+pub(crate) struct Cluster {
+    pub(crate) now: Instant,
+    pub(crate) nodes: BTreeMap<u64, Node>,
+    pub(crate) network: VecDeque<Envelope>,
+    pub(crate) leaders: BTreeMap<Term, ReplicaId>,
     /// Entries seen committed, by index.
-    pub committed: BTreeMap<Index, LogId>,
+    pub(crate) committed: BTreeMap<Index, LogId>,
     /// Pairs (from, to) that lose everything.
-    pub cut: BTreeSet<(u64, u64)>,
-    pub configure: fn(u64) -> Config,
+    pub(crate) cut: BTreeSet<(u64, u64)>,
+    pub(crate) configure: fn(u64) -> Config,
+    /// Reads and proposals that have not ended: where they were put, and what was committed then.
+    pub(crate) open_reads: BTreeMap<ReadId, (u64, Index)>,
+    pub(crate) open_proposals: BTreeMap<ProposalId, u64>,
     jitter: u64,
     proposals: u64,
 }
 
 impl Cluster {
-    pub fn new(size: u64, configure: fn(u64) -> Config) -> Self {
+    pub(crate) fn new(size: u64, configure: fn(u64) -> Config) -> Self {
         let mut cluster = Self {
             now: Instant(0),
             nodes: BTreeMap::new(),
@@ -162,6 +165,8 @@ impl Cluster {
             committed: BTreeMap::new(),
             cut: BTreeSet::new(),
             configure,
+            open_reads: BTreeMap::new(),
+            open_proposals: BTreeMap::new(),
             jitter: 1,
             proposals: 0,
         };
@@ -172,7 +177,7 @@ impl Cluster {
         cluster
     }
 
-    pub fn add(&mut self, node: u64, configuration: Configuration) {
+    pub(crate) fn add(&mut self, node: u64, configuration: Configuration) {
         let disk = Disk {
             configuration,
             ..Disk::default()
@@ -195,9 +200,10 @@ impl Cluster {
     }
 
     /// Loses everything that is not durable and starts again.
-    pub fn restart(&mut self, node: u64) {
+    pub(crate) fn restart(&mut self, node: u64) {
         let jitter = self.next_jitter();
         let (now, config) = (self.now, (self.configure)(node));
+        self.open_reads.retain(|_, (at, _)| *at != node);
         let state = self.node(node);
         state.writes.clear();
         state.events.clear();
@@ -209,11 +215,11 @@ impl Cluster {
         state.raft = Raft::new(config, state.disk.initial(), now, jitter);
     }
 
-    pub fn node(&mut self, node: u64) -> &mut Node {
+    pub(crate) fn node(&mut self, node: u64) -> &mut Node {
         self.nodes.get_mut(&node).expect("a node of the cluster")
     }
 
-    pub fn next_jitter(&mut self) -> u64 {
+    pub(crate) fn next_jitter(&mut self) -> u64 {
         self.jitter = self
             .jitter
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -222,7 +228,7 @@ impl Cluster {
     }
 
     /// Feeds one input and checks what must hold of every effect.
-    pub fn step(&mut self, node: u64, input: Input) {
+    pub(crate) fn step(&mut self, node: u64, input: Input) {
         if self.nodes[&node].down {
             return;
         }
@@ -281,7 +287,29 @@ impl Cluster {
             }
             Effect::SendSnapshot { to } => self.send_snapshot(node, to),
             Effect::Fatal { reason } => panic!("n{node}: {reason}"),
-            other => self.node(node).events.push(other),
+            other => {
+                self.close(node, &other);
+                self.node(node).events.push(other);
+            }
+        }
+    }
+
+    /// Every proposal and read ends once, and a read sees all that was committed before it.
+    fn close(&mut self, node: u64, effect: &Effect) {
+        match effect {
+            Effect::Accepted { id, .. } | Effect::Refused { id, .. } => {
+                assert_eq!(self.open_proposals.remove(id), Some(node), "{effect}");
+            }
+            Effect::ReadRefused { id, .. } => {
+                let open = self.open_reads.remove(id);
+                assert!(open.is_some_and(|(at, _)| at == node), "{effect}");
+            }
+            Effect::ReadReady { id, index } => {
+                let open = self.open_reads.remove(id);
+                let fresh = open.is_some_and(|(at, before)| at == node && before <= *index);
+                assert!(fresh, "{effect} at n{node}, asked as {open:?}");
+            }
+            _ => {}
         }
     }
 
@@ -332,7 +360,7 @@ impl Cluster {
     }
 
     /// Makes the oldest write of a node durable.
-    pub fn persist_one(&mut self, node: u64) -> bool {
+    pub(crate) fn persist_one(&mut self, node: u64) -> bool {
         let state = self.node(node);
         let Some((id, effect)) = state.writes.pop_front() else {
             return false;
@@ -356,7 +384,7 @@ impl Cluster {
     }
 
     /// Delivers the oldest message.
-    pub fn deliver_one(&mut self) -> bool {
+    pub(crate) fn deliver_one(&mut self) -> bool {
         let Some(envelope) = self.network.pop_front() else {
             return false;
         };
@@ -364,7 +392,7 @@ impl Cluster {
         true
     }
 
-    pub fn deliver(&mut self, envelope: Envelope) {
+    pub(crate) fn deliver(&mut self, envelope: Envelope) {
         let (from, to) = (envelope.from.node.0, envelope.to.node.0);
         if !self.cut.contains(&(from, to)) && self.nodes.contains_key(&to) {
             self.step(to, Input::Received(envelope));
@@ -372,7 +400,7 @@ impl Cluster {
     }
 
     /// Until nothing is under way.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..100_000 {
             let nodes: Vec<_> = self.nodes.keys().copied().collect();
             let wrote = nodes.iter().filter(|n| self.persist_one(**n)).count();
@@ -384,7 +412,7 @@ impl Cluster {
     }
 
     /// Lets time pass; timers fire in order, and between them everything settles.
-    pub fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
             self.settle();
@@ -407,7 +435,7 @@ impl Cluster {
     }
 
     /// The leader of the highest term.
-    pub fn leader(&self) -> Option<u64> {
+    pub(crate) fn leader(&self) -> Option<u64> {
         let leads = |node: &Node| !node.down && node.raft.role() == Role::Leader;
         let leaders = self.nodes.iter().filter(|(_, node)| leads(node));
         leaders
@@ -416,27 +444,31 @@ impl Cluster {
     }
 
     /// Makes `node` campaign and win.
-    pub fn elect(&mut self, node: u64) {
+    pub(crate) fn elect(&mut self, node: u64) {
         let jitter = self.next_jitter();
         self.step(node, Input::Campaign { jitter });
         self.settle();
         assert_eq!(self.leader(), Some(node), "n{node} is elected");
     }
 
-    pub fn propose(&mut self, node: u64, payload: &str) -> ProposalId {
+    pub(crate) fn propose(&mut self, node: u64, payload: &str) -> ProposalId {
         self.proposals += 1;
         let id = ProposalId(self.proposals);
         let payload = Bytes::copy_from_slice(payload.as_bytes());
+        self.open_proposals.insert(id, node);
         self.step(node, Input::Propose { id, payload });
         id
     }
 
-    pub fn read_at(&mut self, node: u64, id: u64) {
-        self.step(node, Input::Read { id: ReadId(id) });
+    pub(crate) fn read_at(&mut self, node: u64, id: u64) {
+        let id = ReadId(id);
+        let before = self.committed.keys().last().copied().unwrap_or(0);
+        self.open_reads.insert(id, (node, before));
+        self.step(node, Input::Read { id });
     }
 
     /// Compacts the log of a node up to `index`, which it has applied.
-    pub fn compact(&mut self, node: u64, index: Index) {
+    pub(crate) fn compact(&mut self, node: u64, index: Index) {
         let state = self.node(node);
         if state.raft.status().floor.index >= index {
             // A snapshot that is being installed goes further.
@@ -465,14 +497,14 @@ impl Cluster {
         );
     }
 
-    pub fn isolate(&mut self, node: u64) {
+    pub(crate) fn isolate(&mut self, node: u64) {
         for other in self.nodes.keys().copied().filter(|other| *other != node) {
             self.cut.insert((node, other));
             self.cut.insert((other, node));
         }
     }
 
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.cut.clear();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coracle_proto::{Config, Input, TimeoutKind};
+use coracle_proto::{Config, Input, LogId, NodeId, TimeoutKind};
 
 use crate::cluster::{Cluster, T, config};
 
@@ -44,7 +44,7 @@ fn eager(node: u64) -> Config {
     }
 }
 
-fn chaos(cluster: &mut Cluster, random: &mut Random, steps: u32) {
+fn chaos(cluster: &mut Cluster, random: &mut Random, steps: u32, reads: &mut u64) {
     let size = u64::try_from(cluster.nodes.len()).expect("small");
     for step in 0..steps {
         let node = 1 + random.below(size);
@@ -70,7 +70,10 @@ fn chaos(cluster: &mut Cluster, random: &mut Random, steps: u32) {
             70..80 => {
                 cluster.propose(node, &format!("{step}"));
             }
-            80..84 => cluster.read_at(node, u64::from(step)),
+            80..84 => {
+                *reads += 1;
+                cluster.read_at(node, *reads);
+            }
             84..91 => {
                 cluster.now = cluster.now + Duration::from_millis(1 + random.below(300));
                 if let Some((at, kind)) = cluster.nodes[&node].raft.deadline()
@@ -101,7 +104,7 @@ fn chaos(cluster: &mut Cluster, random: &mut Random, steps: u32) {
                 }
             }
             97 => {
-                let peer = coracle_proto::NodeId(1 + random.below(size));
+                let peer = NodeId(1 + random.below(size));
                 cluster.step(node, Input::PeerDown(peer));
             }
             _ => {
@@ -154,12 +157,13 @@ fn check_logs(cluster: &Cluster, seed: u64) {
     }
 }
 
-fn run(seed: u64, configure: fn(u64) -> Config) -> Vec<coracle_proto::LogId> {
+fn run(seed: u64, configure: fn(u64) -> Config) -> Vec<LogId> {
     let mut random = Random(seed);
     let size = 3 + 2 * random.below(2);
     let mut cluster = Cluster::new(size, configure);
+    let mut reads = 0;
     for _ in 0..6 {
-        chaos(&mut cluster, &mut random, 300);
+        chaos(&mut cluster, &mut random, 300, &mut reads);
         check_logs(&cluster, seed);
     }
     // The faults end: a leader within a few timeouts, and everybody catches up.
@@ -171,6 +175,14 @@ fn run(seed: u64, configure: fn(u64) -> Config) -> Vec<coracle_proto::LogId> {
     cluster.propose(leader, "last");
     cluster.run(T);
     check_logs(&cluster, seed);
+    assert!(
+        cluster.open_reads.is_empty(),
+        "seed {seed}: reads left open"
+    );
+    assert!(
+        cluster.open_proposals.is_empty(),
+        "seed {seed}: proposals left open"
+    );
     let expected: Vec<_> = cluster.committed.values().copied().collect();
     let last = cluster.nodes[&leader].raft.status().last;
     assert_eq!(expected.last(), Some(&last), "seed {seed}: it commits");
