@@ -1,0 +1,207 @@
+//! A log and snapshot files in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use coracle_proto::{Entry, GroupId, Index, LogId};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    Digest, LogError, LogReader, Section, SnapshotError, SnapshotReader, SnapshotReceiver,
+    SnapshotRef, SnapshotWriter, Snapshots,
+};
+
+/// The log of one group.
+#[derive(Debug, Default)]
+pub(super) struct MemoryLog {
+    entries: Mutex<BTreeMap<Index, Entry>>,
+}
+
+impl MemoryLog {
+    pub(super) fn append(&self, entry: Entry) {
+        self.entries.lock().unwrap().insert(entry.index, entry);
+    }
+
+    pub(super) fn compact(&self, through: Index) {
+        self.entries
+            .lock()
+            .unwrap()
+            .retain(|index, _| *index > through);
+    }
+
+    pub(super) fn last(&self) -> Index {
+        let entries = self.entries.lock().unwrap();
+        entries.last_key_value().map_or(0, |(index, _)| *index)
+    }
+}
+
+impl LogReader for MemoryLog {
+    fn entries(
+        &self,
+        group: GroupId,
+        from: Index,
+        through: Index,
+        max_bytes: usize,
+    ) -> Result<Vec<Entry>, LogError> {
+        let entries = self.entries.lock().unwrap();
+        if !entries.contains_key(&from) {
+            return Err(LogError::Compacted { group, index: from });
+        }
+        let mut bytes = 0;
+        let mut found = Vec::new();
+        for (_, entry) in entries.range(from..=through) {
+            bytes += entry.payload.len();
+            if !found.is_empty() && bytes > max_bytes {
+                break;
+            }
+            found.push(entry.clone());
+        }
+        Ok(found)
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct File {
+    header: Vec<u8>,
+    sections: BTreeMap<u8, Vec<u8>>,
+}
+
+type Files = Arc<Mutex<BTreeMap<LogId, File>>>;
+
+/// The snapshot files of one group.
+#[derive(Debug, Default)]
+pub(super) struct MemorySnapshots {
+    files: Files,
+}
+
+impl MemorySnapshots {
+    pub(super) fn remove_all(&self) {
+        self.files.lock().unwrap().clear();
+    }
+
+    pub(super) fn copy_to(&self, other: &Self) {
+        *other.files.lock().unwrap() = self.files.lock().unwrap().clone();
+    }
+
+    /// Changes the stored sessions of every file.
+    pub(super) fn damage_sessions(&self) {
+        for file in self.files.lock().unwrap().values_mut() {
+            let sessions = file.sections.entry(Section::Sessions as u8).or_default();
+            sessions.push(1);
+        }
+    }
+}
+
+impl File {
+    fn digest(&self) -> Digest {
+        let mut hasher = Sha256::new();
+        hasher.update(&self.header);
+        self.sections
+            .values()
+            .for_each(|bytes| hasher.update(bytes));
+        Digest(hasher.finalize().into())
+    }
+}
+
+#[derive(Debug)]
+struct Writer {
+    files: Files,
+    last: LogId,
+    file: File,
+}
+
+impl SnapshotWriter for Writer {
+    fn write(&mut self, section: Section, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let section = self.file.sections.entry(section as u8).or_default();
+        section.extend(bytes);
+        Ok(())
+    }
+
+    fn state_digest(&self) -> Digest {
+        let state = self.file.sections.get(&(Section::State as u8));
+        Digest(Sha256::digest(state.map_or(&[][..], |state| state)).into())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Digest, SnapshotError> {
+        let digest = self.file.digest();
+        self.files.lock().unwrap().insert(self.last, self.file);
+        Ok(digest)
+    }
+}
+
+#[derive(Debug)]
+struct Reader {
+    file: File,
+    at: BTreeMap<u8, usize>,
+}
+
+impl SnapshotReader for Reader {
+    fn header(&self) -> &[u8] {
+        &self.file.header
+    }
+
+    fn read(&mut self, section: Section, max: usize) -> Result<Vec<u8>, SnapshotError> {
+        // Odd sizes, so that records are cut in two.
+        let max = max.min(7);
+        let all = self.file.sections.get(&(section as u8));
+        let all = all.map_or(&[][..], |bytes| bytes);
+        let at = self.at.entry(section as u8).or_default();
+        let chunk = all[*at..].iter().take(max).copied().collect::<Vec<_>>();
+        *at += chunk.len();
+        Ok(chunk)
+    }
+
+    fn file_len(&self) -> u64 {
+        0
+    }
+
+    fn read_raw(&mut self, _: u64, _: &mut [u8]) -> Result<(), SnapshotError> {
+        Err(missing())
+    }
+}
+
+impl Snapshots for MemorySnapshots {
+    fn create(
+        &self,
+        _: GroupId,
+        last: LogId,
+        header: &[u8],
+    ) -> Result<Box<dyn SnapshotWriter>, SnapshotError> {
+        Ok(Box::new(Writer {
+            files: Arc::clone(&self.files),
+            last,
+            file: File {
+                header: header.to_vec(),
+                ..File::default()
+            },
+        }))
+    }
+
+    fn open(
+        &self,
+        _: GroupId,
+        last: LogId,
+        _: &Digest,
+    ) -> Result<Box<dyn SnapshotReader>, SnapshotError> {
+        let file = self.files.lock().unwrap().get(&last).cloned();
+        let file = file.ok_or_else(missing)?;
+        Ok(Box::new(Reader {
+            file,
+            at: BTreeMap::new(),
+        }))
+    }
+
+    fn receive(&self, _: GroupId) -> Result<Box<dyn SnapshotReceiver>, SnapshotError> {
+        Err(missing())
+    }
+
+    fn retain(&self, _: GroupId, _: &[SnapshotRef]) -> Result<(), SnapshotError> {
+        Ok(())
+    }
+}
+
+fn missing() -> SnapshotError {
+    SnapshotError::Missing {
+        file: "in memory".into(),
+    }
+}

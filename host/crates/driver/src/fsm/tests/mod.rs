@@ -1,0 +1,12 @@
+//! The worker and its readers on a log and snapshots in memory.
+
+mod checkpoints;
+mod groups;
+mod memory;
+mod queries;
+mod restarts;
+mod rig;
+mod sessions;
+mod tickets;
+mod traps;
+mod upgrades;
