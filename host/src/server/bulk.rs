@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use coracle_driver::Digest;
-use coracle_driver::node::SendSnapshot;
+use coracle_driver::SendSnapshot;
 use coracle_proto::{GroupId, LogId, NodeId, ReplicaId};
 use serde::{Deserialize, Serialize};
 
@@ -49,15 +49,24 @@ impl SnapshotOffer {
     }
 
     pub(super) fn from(&self) -> ReplicaId {
-        ReplicaId { node: NodeId(self.from.0), born: self.from.1 }
+        ReplicaId {
+            node: NodeId(self.from.0),
+            born: self.from.1,
+        }
     }
 
     pub(super) fn to(&self) -> ReplicaId {
-        ReplicaId { node: NodeId(self.to.0), born: self.to.1 }
+        ReplicaId {
+            node: NodeId(self.to.0),
+            born: self.to.1,
+        }
     }
 
     pub(super) fn last(&self) -> LogId {
-        LogId { term: self.last.0, index: self.last.1 }
+        LogId {
+            term: self.last.0,
+            index: self.last.1,
+        }
     }
 }
 
@@ -86,7 +95,9 @@ mod tests {
 
     #[test]
     fn a_header_survives_the_way_and_garbage_is_refused() {
-        let bulk = Bulk::Plugin { digest: Digest([7; 32]) };
+        let bulk = Bulk::Plugin {
+            digest: Digest([7; 32]),
+        };
         assert_eq!(Bulk::decode(&bulk.encode()), Ok(bulk));
         assert!(Bulk::decode(b"").is_err());
         assert!(Bulk::decode(b"\x01\xff").is_err());

@@ -18,30 +18,51 @@ const VERSION: u8 = 1;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Call {
     /// Apply a command at the leader of the group.
-    Apply { group: u64, body: Vec<u8>, key: Option<[u8; 16]> },
+    Apply {
+        group: u64,
+        body: Vec<u8>,
+        key: Option<[u8; 16]>,
+    },
     /// Answer a linearizable query at the leader of the group.
-    Query { group: u64, request: Vec<u8>, min_index: Index },
+    Query {
+        group: u64,
+        request: Vec<u8>,
+        min_index: Index,
+    },
     /// Apply a command of the directory at the leader of group 0.
     Directory { command: Vec<u8> },
     /// Confirm the read point of a group at its leader.
     ReadPoint { group: u64 },
     /// Create an fsm: at the leader of group 0.
-    CreateFsm { name: String, plugin: Digest, config: BTreeMap<String, String>, limits: Vec<u8> },
+    CreateFsm {
+        name: String,
+        plugin: Digest,
+        config: BTreeMap<String, String>,
+        limits: Vec<u8>,
+    },
     /// Remove an fsm: at the leader of group 0.
     RemoveFsm { name: String },
     /// Upgrade: at the leader of the group.
-    Upgrade { group: u64, name: String, plugin: Digest },
+    Upgrade {
+        group: u64,
+        name: String,
+        plugin: Digest,
+    },
     /// Take a checkpoint: at the leader of the group.
     Checkpoint { group: u64 },
-    /// Have this plugin's bytes durable and compiled here; fetch them from the caller if need be.
-    Stage { plugin: Digest },
+    /// Have this plugin's bytes durable and compiled here; fetch them from the node `from` if need be.
+    Stage { plugin: Digest, from: u64 },
 }
 
 /// The answer to a [`Call`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reply {
     /// Applied at `index`.
-    Applied { index: Index, reply: Vec<u8>, replayed: bool },
+    Applied {
+        index: Index,
+        reply: Vec<u8>,
+        replayed: bool,
+    },
     /// Answered by a state that had applied `index`.
     Queried { index: Index, reply: Vec<u8> },
     /// A read point, or where a host entry was applied.
@@ -82,9 +103,24 @@ impl Failure {
         Self::new(Code::OutcomeUnknown, Happened::Unknown, detail)
     }
 
+    /// Time ran out while it was under way.
+    pub(super) fn timeout(detail: impl Into<String>) -> Self {
+        Self::new(Code::Timeout, Happened::Unknown, detail)
+    }
+
     fn new(code: Code, outcome: Happened, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { code, detail, outcome, reply: Vec::new(), leader: None, index: None, is_final: false, replayed: false, details: Vec::new() }
+        Self {
+            code,
+            detail,
+            outcome,
+            reply: Vec::new(),
+            leader: None,
+            index: None,
+            is_final: false,
+            replayed: false,
+            details: Vec::new(),
+        }
     }
 
     fn refused(index: Index, reply: Vec<u8>) -> Self {
@@ -112,12 +148,18 @@ impl Failure {
             FailureClass::BadResult => "its reply was malformed or too large",
         };
         let detail = format!("the call into the state machine failed: {what}; it has no effect");
-        Self { index, ..Self::new(code_of(class), Happened::NotApplied, detail) }
+        Self {
+            index,
+            ..Self::new(code_of(class), Happened::NotApplied, detail)
+        }
     }
 
     /// Waiting will not help: the group is retired, or its state machine never started.
     pub(super) fn last_word(detail: impl Into<String>) -> Self {
-        Self { is_final: true, ..Self::not_applied(Code::Unavailable, detail) }
+        Self {
+            is_final: true,
+            ..Self::not_applied(Code::Unavailable, detail)
+        }
     }
 
     /// Whether waiting will not help.
@@ -134,7 +176,11 @@ impl Failure {
 /// Turns an answer of the driver into the answer to a call.
 pub(super) fn from_answer(answer: Answer) -> Result<Reply, Failure> {
     match answer {
-        Answer::Applied { index, outcome, replayed } => from_outcome(index, outcome, replayed),
+        Answer::Applied {
+            index,
+            outcome,
+            replayed,
+        } => from_outcome(index, outcome, replayed),
         Answer::ReadAt { index } => Ok(Reply::At { index }),
         Answer::NotApplied(why) => Err(from_not_applied(why)),
         Answer::Unknown { reason } => Err(Failure::unknown(reason)),
@@ -143,11 +189,19 @@ pub(super) fn from_answer(answer: Answer) -> Result<Reply, Failure> {
 
 fn from_outcome(index: Index, outcome: Outcome, replayed: bool) -> Result<Reply, Failure> {
     let result = match outcome {
-        Outcome::Ok(reply) => Ok(Reply::Applied { index, reply, replayed }),
+        Outcome::Ok(reply) => Ok(Reply::Applied {
+            index,
+            reply,
+            replayed,
+        }),
         Outcome::Refused(reply) => Err(Failure::refused(index, reply)),
         Outcome::Failed(class) => Err(Failure::failed(class, Some(index))),
         Outcome::Done => Ok(Reply::At { index }),
-        Outcome::HostEntryFailed { call, class, message } => {
+        Outcome::HostEntryFailed {
+            call,
+            class,
+            message,
+        } => {
             let why = match class {
                 Some(FailureClass::Trap) => "trapped".to_owned(),
                 Some(FailureClass::Fuel) => "ran out of fuel".to_owned(),
@@ -163,10 +217,17 @@ fn from_outcome(index: Index, outcome: Outcome, replayed: bool) -> Result<Reply,
             };
             let detail = format!("`{call}` of the plugin {why}; everything is as before");
             let failure = Failure::not_applied(code, detail);
-            Err(Failure { reply: message, index: Some(index), ..failure })
+            Err(Failure {
+                reply: message,
+                index: Some(index),
+                ..failure
+            })
         }
     };
-    result.map_err(|failure| Failure { replayed, ..failure })
+    result.map_err(|failure| Failure {
+        replayed,
+        ..failure
+    })
 }
 
 fn from_not_applied(why: NotApplied) -> Failure {
@@ -281,7 +342,9 @@ pub(super) fn encode_result(result: &Result<Reply, Failure>) -> Bytes {
 /// Decodes what a peer answered; what cannot be read leaves the outcome unknown.
 pub(super) fn decode_result(bytes: &[u8]) -> Result<Reply, Failure> {
     decode(bytes).unwrap_or_else(|error| {
-        Err(Failure::unknown(format!("the leader's answer could not be read: {error}")))
+        Err(Failure::unknown(format!(
+            "the leader's answer could not be read: {error}"
+        )))
     })
 }
 
@@ -295,9 +358,9 @@ fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, String> {
         Some((&VERSION, rest)) => {
             postcard::from_bytes(rest).map_err(|error| format!("malformed call: {error}"))
         }
-        Some((version, _)) => {
-            Err(format!("calls of version {version} are not known here (this is {VERSION})"))
-        }
+        Some((version, _)) => Err(format!(
+            "calls of version {version} are not known here (this is {VERSION})"
+        )),
         None => Err("empty call".to_owned()),
     }
 }
@@ -308,7 +371,11 @@ mod tests {
 
     #[test]
     fn a_call_survives_the_way_to_a_peer() {
-        let call = Call::Apply { group: 7, body: b"put a 1".to_vec(), key: Some([3; 16]) };
+        let call = Call::Apply {
+            group: 7,
+            body: b"put a 1".to_vec(),
+            key: Some([3; 16]),
+        };
         let decoded = Call::decode(&call.encode()).unwrap();
         assert_eq!(format!("{decoded:?}"), format!("{call:?}"));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use coracle_driver::node::{Event, Node, Outbox};
+use coracle_driver::{Event, Node, Outbox};
 
 use super::clock::Clock;
 use super::queue::Queue;
@@ -83,7 +83,10 @@ impl Consensus {
         let thread = std::thread::Builder::new()
             .name("consensus".to_owned())
             .spawn(move || run(node, clock, &events, dispatch))?;
-        Ok(Self { inbox, thread: Some(thread) })
+        Ok(Self {
+            inbox,
+            thread: Some(thread),
+        })
     }
 
     /// Ends it before the next turn.

@@ -40,11 +40,7 @@ impl Shell {
         }
     }
 
-    async fn attempt(
-        self: &Arc<Self>,
-        call: &Call,
-        deadline: Instant,
-    ) -> Result<Reply, Failure> {
+    async fn attempt(self: &Arc<Self>, call: &Call, deadline: Instant) -> Result<Reply, Failure> {
         let failure = match self.execute(call.clone(), deadline).await {
             Err(failure) if failure.code == Code::NotLeader => failure,
             result => return result,
@@ -79,9 +75,11 @@ impl Shell {
 fn may_retry(call: &Call, failure: &Failure) -> bool {
     match failure.outcome {
         Outcome::Applied => false,
-        Outcome::NotApplied => matches!(failure.code, Code::NotLeader | Code::Unavailable)
-            && failure.index.is_none()
-            && !failure.is_final(),
+        Outcome::NotApplied => {
+            matches!(failure.code, Code::NotLeader | Code::Unavailable)
+                && failure.index.is_none()
+                && !failure.is_final()
+        }
         Outcome::Unknown => call.is_idempotent(),
     }
 }

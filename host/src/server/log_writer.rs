@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use coracle_driver::node::Event;
+use coracle_driver::Event;
 use coracle_driver::{Log, LogError, Write};
 use tracing::error;
 
@@ -51,7 +51,10 @@ impl LogWriter {
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || run(store, &writes, &inbox, &counters, failed))?;
-        Ok(Self { queue, thread: Some(thread) })
+        Ok(Self {
+            queue,
+            thread: Some(thread),
+        })
     }
 
     /// Writes what is waiting and closes the log.
@@ -92,9 +95,14 @@ fn run<S: Store>(
                 return;
             }
             counters.commits.fetch_add(1, Ordering::Relaxed);
-            counters.writes.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            counters
+                .writes
+                .fetch_add(batch.len() as u64, Ordering::Relaxed);
             inbox.push_all(batch.drain(..).filter_map(|write| {
-                write.id.map(|id| Event::Persisted { group: write.group, id })
+                write.id.map(|id| Event::Persisted {
+                    group: write.group,
+                    id,
+                })
             }));
         }
         if store.low_on_space() != low {

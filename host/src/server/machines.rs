@@ -42,11 +42,13 @@ impl Machines for Sandboxes {
             .map_err(|error| Fault::Host(error.to_string()))?
             .ok_or_else(|| Fault::Host(format!("plugin {} is not here", spec.plugin)))?;
         let mut source = source.map(FromDriver);
-        let source = source.as_mut().map(|source| source as &mut dyn runtime::Source);
+        let source = source
+            .as_mut()
+            .map(|source| source as &mut dyn runtime::Source);
         let limits = limits(&spec.limits);
         let environment = here(environment);
         let instance = plugin
-            .start(&spec.config, limits, &environment, source, slack)
+            .start(&spec.config, &limits, &environment, source, slack)
             .map_err(fault)?;
         Ok(Box::new(Sandbox(instance)))
     }
@@ -87,7 +89,9 @@ impl Machine for Sandbox {
     }
 
     fn snapshot(&mut self, environment: &Environment, sink: &mut dyn Sink) -> Result<(), Fault> {
-        self.0.snapshot(&here(environment), &mut IntoDriver(sink)).map_err(fault)
+        self.0
+            .snapshot(&here(environment), &mut IntoDriver(sink))
+            .map_err(fault)
     }
 
     fn fuel_used(&self) -> u64 {
@@ -140,7 +144,10 @@ fn fault(fault: runtime::Fault) -> Fault {
         runtime::Fault::Refused(message) => Fault::Refused(message),
         runtime::Fault::Failed { class, detail } => {
             debug!(?class, detail, "a call into a guest failed");
-            Fault::Failed { class: self::class(class), detail }
+            Fault::Failed {
+                class: self::class(class),
+                detail,
+            }
         }
         runtime::Fault::Host(reason) => Fault::Host(reason),
     }

@@ -1,1 +1,33 @@
 //! A running node: the threads and tasks around the driver's polled objects.
+
+mod bulk;
+mod call;
+mod clock;
+mod consensus;
+mod create;
+mod dispatch;
+mod execute;
+mod forward;
+mod log_writer;
+mod machines;
+mod notes;
+mod peers;
+mod plugins;
+mod pool;
+mod queue;
+mod reconcile;
+mod service;
+mod shell;
+mod staging;
+mod start;
+mod status;
+mod storage;
+mod transfer;
+mod views;
+mod waiters;
+mod workers;
+
+use shell::Shell;
+
+pub use start::{Handle, run, start};
+pub use storage::FIRST_START;

@@ -44,7 +44,7 @@ pub(super) enum PluginError {
 
 /// The plugins of this node.
 pub(super) struct Plugins {
-    engine: Engine,
+    engine: Arc<Engine>,
     disk: Arc<dyn Disk>,
     compiled: Mutex<BTreeMap<Digest, Arc<Plugin>>>,
     /// One compilation at a time: each takes a core and a lot of memory.
@@ -53,7 +53,7 @@ pub(super) struct Plugins {
 }
 
 impl Plugins {
-    pub(super) fn open(engine: Engine, disk: Arc<dyn Disk>) -> std::io::Result<Self> {
+    pub(super) fn open(engine: Arc<Engine>, disk: Arc<dyn Disk>) -> std::io::Result<Self> {
         disk.create_dir(FOLDER.as_ref())?;
         for file in disk.list(FOLDER.as_ref())? {
             if file.extension().is_some_and(|extension| extension == "tmp") {
@@ -79,7 +79,10 @@ impl Plugins {
     pub(super) fn add(&self, digest: Digest, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
         let actual = digest_of(bytes);
         if actual != digest {
-            return Err(PluginError::WrongDigest { expected: digest, actual });
+            return Err(PluginError::WrongDigest {
+                expected: digest,
+                actual,
+            });
         }
         let plugin = self.compile(digest, bytes)?;
         if !self.is_stored(&digest) {
@@ -100,7 +103,10 @@ impl Plugins {
         let bytes = self.read(digest)?;
         let actual = digest_of(&bytes);
         if actual != digest {
-            return Err(PluginError::WrongDigest { expected: digest, actual });
+            return Err(PluginError::WrongDigest {
+                expected: digest,
+                actual,
+            });
         }
         self.compile(digest, &bytes).map(Some)
     }
@@ -112,20 +118,37 @@ impl Plugins {
 
     /// The bytes.
     pub(super) fn read(&self, digest: Digest) -> Result<Bytes, PluginError> {
-        let failed = |context| move |source| PluginError::Io { digest, context, source };
-        let file = self.disk.open(&path(&digest), false).map_err(failed("opening its file"))?;
+        let failed = |context| {
+            move |source| PluginError::Io {
+                digest,
+                context,
+                source,
+            }
+        };
+        let file = self
+            .disk
+            .open(&path(&digest), false)
+            .map_err(failed("opening its file"))?;
         let len = file.len().map_err(failed("measuring its file"))?;
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-        file.read_at(0, &mut bytes).map_err(failed("reading its file"))?;
+        file.read_at(0, &mut bytes)
+            .map_err(failed("reading its file"))?;
         Ok(Bytes::from(bytes))
     }
 
     fn compiled(&self, digest: &Digest) -> Option<Arc<Plugin>> {
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+        self.compiled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(digest)
+            .cloned()
     }
 
     fn compile(&self, digest: Digest, bytes: &[u8]) -> Result<Arc<Plugin>, PluginError> {
-        let _turn = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self
+            .compiling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(plugin) = self.compiled(&digest) {
             return Ok(plugin);
         }
@@ -143,16 +166,30 @@ impl Plugins {
     }
 
     fn store(&self, digest: Digest, bytes: &[u8]) -> Result<(), PluginError> {
-        let failed = |context| move |source| PluginError::Io { digest, context, source };
+        let failed = |context| {
+            move |source| PluginError::Io {
+                digest,
+                context,
+                source,
+            }
+        };
         let name = path(&digest);
         let temporary = name.with_extension("tmp");
-        let file = self.disk.open(&temporary, true).map_err(failed("creating its file"))?;
+        let file = self
+            .disk
+            .open(&temporary, true)
+            .map_err(failed("creating its file"))?;
         file.set_len(0).map_err(failed("emptying its file"))?;
-        file.write_at(0, bytes).map_err(failed("writing its file"))?;
+        file.write_at(0, bytes)
+            .map_err(failed("writing its file"))?;
         file.sync().map_err(failed("syncing its file"))?;
         drop(file);
-        self.disk.rename(&temporary, &name).map_err(failed("renaming its file"))?;
-        self.disk.sync_dir(FOLDER.as_ref()).map_err(failed("syncing its folder"))
+        self.disk
+            .rename(&temporary, &name)
+            .map_err(failed("renaming its file"))?;
+        self.disk
+            .sync_dir(FOLDER.as_ref())
+            .map_err(failed("syncing its folder"))
     }
 }
 

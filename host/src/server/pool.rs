@@ -50,13 +50,24 @@ impl<A: Actor> Pool<A> {
                 .spawn(move || serve(&ready))?;
             handles.push(thread);
         }
-        Ok(Self { actors: Mutex::default(), ready, threads: Mutex::new(handles) })
+        Ok(Self {
+            actors: Mutex::default(),
+            ready,
+            threads: Mutex::new(handles),
+        })
     }
 
     /// Adds a group's actor and lets it run once.
     pub(super) fn add(&self, group: GroupId, actor: A) {
-        let mailbox = Mailbox { messages: VecDeque::new(), scheduled: true, removed: false };
-        let slot = Arc::new(Slot { mailbox: Mutex::new(mailbox), actor: Mutex::new(actor) });
+        let mailbox = Mailbox {
+            messages: VecDeque::new(),
+            scheduled: true,
+            removed: false,
+        };
+        let slot = Arc::new(Slot {
+            mailbox: Mutex::new(mailbox),
+            actor: Mutex::new(actor),
+        });
         self.actors
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -66,7 +77,11 @@ impl<A: Actor> Pool<A> {
 
     /// Takes a group's actor out; messages that wait for it are dropped.
     pub(super) fn remove(&self, group: GroupId) {
-        let slot = self.actors.lock().unwrap_or_else(PoisonError::into_inner).remove(&group);
+        let slot = self
+            .actors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&group);
         if let Some(slot) = slot {
             let mut mailbox = slot.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
             mailbox.removed = true;
@@ -82,9 +97,15 @@ impl<A: Actor> Pool<A> {
         message: A::Message,
         limit: usize,
     ) -> Result<(), A::Message> {
-        let slot =
-            self.actors.lock().unwrap_or_else(PoisonError::into_inner).get(&group).cloned();
-        let Some(slot) = slot else { return Err(message) };
+        let slot = self
+            .actors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&group)
+            .cloned();
+        let Some(slot) = slot else {
+            return Err(message);
+        };
         let mut mailbox = slot.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
         if mailbox.removed || mailbox.messages.len() >= limit {
             return Err(message);
@@ -100,25 +121,39 @@ impl<A: Actor> Pool<A> {
 
     /// The groups that have an actor here.
     pub(super) fn groups(&self) -> Vec<GroupId> {
-        self.actors.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+        self.actors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .copied()
+            .collect()
     }
 
     /// Stops the threads after what they are doing now.
     pub(super) fn stop(&self) {
         self.ready.abandon();
-        let threads: Vec<_> =
-            self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        let threads: Vec<_> = self
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain(..)
+            .collect();
         for thread in threads {
             // A panic in a thread was reported when it happened.
             let _ = thread.join();
         }
-        self.actors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.actors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 
 impl<A: Actor> fmt::Debug for Pool<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("groups", &self.groups()).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("groups", &self.groups())
+            .finish_non_exhaustive()
     }
 }
 
@@ -139,7 +174,11 @@ fn run_once<A: Actor>(ready: &Queue<Arc<Slot<A>>>, slot: Arc<Slot<A>>) {
         }
         std::mem::take(&mut mailbox.messages)
     };
-    let again = slot.actor.lock().unwrap_or_else(PoisonError::into_inner).handle(&mut messages);
+    let again = slot
+        .actor
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .handle(&mut messages);
     let mut mailbox = slot.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
     // What it left over stays before what came meanwhile.
     for message in messages.into_iter().rev() {

@@ -24,7 +24,10 @@ struct State<T> {
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
         Self {
-            state: Mutex::new(State { items: VecDeque::new(), closed: false }),
+            state: Mutex::new(State {
+                items: VecDeque::new(),
+                closed: false,
+            }),
             filled: Condvar::new(),
         }
     }
@@ -70,7 +73,10 @@ impl<T> Queue<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         while state.items.is_empty() && !state.closed {
             state = match patience {
-                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .filled
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
                 Some(patience) => {
                     let (state, result) = self
                         .filled
@@ -91,7 +97,10 @@ impl<T> Queue<T> {
 
     /// No more items are taken in; the reader ends when it has seen the rest.
     pub(super) fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = true;
         self.filled.notify_all();
     }
 

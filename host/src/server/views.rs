@@ -27,7 +27,10 @@ impl Views {
     }
 
     pub(super) fn remove(&self, group: GroupId) {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(&group);
+        self.groups
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&group);
     }
 
     pub(super) fn get(&self, group: GroupId) -> Option<WorkerStatus> {

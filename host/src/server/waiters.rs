@@ -35,13 +35,20 @@ impl Waiters {
             return Err(NotApplied::Busy);
         }
         waiting.insert(ticket, sender);
-        Ok(Waiter { ticket, answer, table: Arc::clone(self) })
+        Ok(Waiter {
+            ticket,
+            answer,
+            table: Arc::clone(self),
+        })
     }
 
     /// Hands an answer over. Nobody may be there any more: a client that timed out has left.
     pub(super) fn answer(&self, ticket: Ticket, answer: Answer) {
-        let sender =
-            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&ticket);
+        let sender = self
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&ticket);
         if let Some(sender) = sender {
             // The receiver is dropped between its timeout and its leaving the table.
             let _ = sender.send(answer);
@@ -50,12 +57,18 @@ impl Waiters {
 
     /// Ends every wait: the node stops.
     pub(super) fn abandon(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
     }
 }
 
@@ -68,7 +81,11 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.table.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.ticket);
+        self.table
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.ticket);
     }
 }
 

@@ -3,7 +3,7 @@
 use coracle_it::{Cluster, Load, eventually};
 
 /// Small enough that a node which is away for a moment has missed a checkpoint.
-const SMALL_TAIL: &str = "\n[storage]\ncheckpoint_entries = 200\nretained_entries = 50\n";
+const SMALL_TAIL: &str = "\n[snapshot]\nentries = 200\nretained_entries = 50\n";
 
 #[test]
 fn a_killed_leader_loses_nothing_and_is_replaced() {

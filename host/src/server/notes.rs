@@ -1,0 +1,77 @@
+//! What workers want of the host.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use coracle_driver::Digest;
+use coracle_driver::task::Task;
+use coracle_proto::GroupId;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::Shell;
+use super::workers::{Note, ReaderTask};
+
+/// Between two tries to fetch a plugin that no node could give.
+const FETCH_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often readers are asked whether they are idle.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Serves the workers' wishes until the node stops.
+pub(super) async fn run(shell: Arc<Shell>, mut notes: mpsc::UnboundedReceiver<Note>) {
+    let fetching = Arc::new(Mutex::new(BTreeSet::new()));
+    let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        let note = tokio::select! {
+            note = notes.recv() => note,
+            _ = sweep.tick() => {
+                for group in shell.readers.groups() {
+                    // One that is busy needs no sweeping.
+                    let _ = shell.readers.tell(group, ReaderTask::Sweep, 1);
+                }
+                continue;
+            }
+        };
+        let Some(note) = note else { return };
+        shell.announce();
+        if let Note::PluginMissing(group, plugin) = note {
+            let started = fetching
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert((group, plugin));
+            if started {
+                tokio::spawn(fetch(
+                    Arc::clone(&shell),
+                    group,
+                    plugin,
+                    Arc::clone(&fetching),
+                ));
+            }
+        }
+    }
+}
+
+async fn fetch(
+    shell: Arc<Shell>,
+    group: GroupId,
+    plugin: Digest,
+    fetching: Arc<Mutex<BTreeSet<(GroupId, Digest)>>>,
+) {
+    while let Err(failure) = shell.fetch_missing(plugin).await {
+        if shell.is_stopping() || shell.views.get(group).is_none() {
+            break;
+        }
+        warn!(%group, %plugin, reason = failure.detail, "an fsm waits for its plugin");
+        tokio::time::sleep(FETCH_PAUSE).await;
+    }
+    fetching
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&(group, plugin));
+    // A group that was removed meanwhile needs it no more.
+    let _ = shell
+        .workers(group)
+        .tell(group, Task::PluginArrived { plugin }, usize::MAX);
+}

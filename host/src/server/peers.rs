@@ -1,0 +1,115 @@
+//! What this node does when a peer speaks.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use coracle_driver::Event;
+use coracle_proto::{Envelope, NodeId};
+use coracle_transport::{BoxFuture, BulkReader, BulkSource, BytesSource, Handler};
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::Shell;
+use super::bulk::Bulk;
+use super::call::{Call, Failure, encode_result};
+use super::transfer;
+use coracle_client::Code;
+
+/// Time a peer's call may take here. The peer's own deadline is usually earlier.
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Receives what peers send.
+#[derive(Debug)]
+pub(super) struct PeerHandler {
+    /// The transport is part of what it belongs to.
+    shell: Weak<Shell>,
+}
+
+impl PeerHandler {
+    pub(super) fn new(shell: &Arc<Shell>) -> Self {
+        Self {
+            shell: Arc::downgrade(shell),
+        }
+    }
+}
+
+impl Handler for PeerHandler {
+    fn received(&self, from: NodeId, envelopes: Vec<Envelope>) {
+        let Some(shell) = self.shell.upgrade() else {
+            return;
+        };
+        if !shell.inbox.offer(Event::Received(envelopes)) {
+            debug!(%from, "messages dropped: the node is overloaded");
+        }
+    }
+
+    fn peer_up(&self, node: NodeId) {
+        if let Some(shell) = self.shell.upgrade() {
+            info!(peer = %node, "connected");
+            shell.inbox.push(Event::PeerUp(node));
+        }
+    }
+
+    fn peer_down(&self, node: NodeId) {
+        if let Some(shell) = self.shell.upgrade() {
+            info!(peer = %node, "connection lost");
+            shell.inbox.push(Event::PeerDown(node));
+        }
+    }
+
+    fn request(&self, from: NodeId, body: Bytes) -> BoxFuture<Bytes> {
+        let shell = self.shell.upgrade();
+        Box::pin(async move {
+            let result = match (shell, Call::decode(&body)) {
+                (Some(shell), Ok(call)) => shell.execute(call, Instant::now() + CALL_TIMEOUT).await,
+                (None, _) => Err(Failure::not_applied(
+                    Code::Unavailable,
+                    "the node is stopping",
+                )),
+                (_, Err(reason)) => {
+                    let detail = format!("a call of {from}: {reason}");
+                    Err(Failure::not_applied(Code::BadRequest, detail))
+                }
+            };
+            encode_result(&result)
+        })
+    }
+
+    fn bulk(
+        &self,
+        from: NodeId,
+        header: Bytes,
+        reader: BulkReader,
+    ) -> BoxFuture<Result<Bytes, String>> {
+        let shell = self.shell.upgrade();
+        Box::pin(async move {
+            let shell = shell.ok_or("the node is stopping")?;
+            match Bulk::decode(&header)? {
+                Bulk::Snapshot(offer) => transfer::receive(shell, from, offer, reader).await,
+                Bulk::Plugin { .. } => Err("plugins are fetched, not sent".to_owned()),
+            }
+        })
+    }
+
+    fn bulk_fetch(
+        &self,
+        _from: NodeId,
+        header: Bytes,
+    ) -> BoxFuture<Result<Box<dyn BulkSource>, String>> {
+        let shell = self.shell.upgrade();
+        Box::pin(async move {
+            let shell = shell.ok_or("the node is stopping")?;
+            let Bulk::Plugin { digest } = Bulk::decode(&header)? else {
+                return Err("only plugins can be fetched".to_owned());
+            };
+            let plugins = Arc::clone(&shell.plugins);
+            let bytes = tokio::task::spawn_blocking(move || plugins.read(digest))
+                .await
+                .map_err(|error| error.to_string())?
+                .map_err(|error| error.to_string())?;
+            let source: Box<dyn BulkSource> = Box::new(BytesSource::new(bytes));
+            Ok(source)
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! Makes this node host what the directory wants (DESIGN §7.5). Every step may be repeated.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_driver::MachineSpec;
+use coracle_driver::directory::{DirectoryCommand, DirectoryState, Fsm};
+use coracle_driver::fsm::WorkerState;
+use coracle_driver::task::HostEntry;
+use coracle_driver::{Event, GroupStatus};
+use coracle_proto::{Configuration, GroupId, Index, Role};
+use coracle_runtime::{CONTRACT, EPOCH};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::Shell;
+use super::call::{Call, Failure};
+
+/// Without any change the node looks again after this long.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Time for one step that needs a group's agreement.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reconciles until the node stops. Nothing is done before group 0 has applied `mark`, which it
+/// had applied in the node's last run: what is replayed was acted upon then.
+pub(super) async fn run(shell: Arc<Shell>, mark: Index) {
+    let mut changes = shell.changes();
+    loop {
+        let applied = shell
+            .views
+            .get(GroupId::SYSTEM)
+            .map_or(0, |status| status.applied);
+        if applied >= mark && applied > 0 {
+            reconcile(&shell, applied).await;
+        }
+        let quiet = tokio::time::timeout(INTERVAL, changes.changed()).await;
+        if matches!(quiet, Ok(Err(_))) || shell.is_stopping() {
+            return;
+        }
+    }
+}
+
+async fn reconcile(shell: &Arc<Shell>, applied: Index) {
+    let wanted = shell.directory.state();
+    let Some(statuses) = shell.inbox.look(|node| node.statuses()).await else {
+        return;
+    };
+    let hosted: BTreeMap<GroupId, GroupStatus> = statuses
+        .into_iter()
+        .map(|status| (status.group, status))
+        .collect();
+    let by_group: BTreeMap<GroupId, (&String, &Fsm)> = wanted
+        .fsms
+        .iter()
+        .map(|(name, fsm)| (fsm.group, (name, fsm)))
+        .collect();
+
+    for (group, (name, fsm)) in &by_group {
+        if !hosted.contains_key(group) && fsm.nodes.contains(&shell.node) && !fsm.retiring {
+            info!(%group, fsm = name, "hosting a new fsm");
+            shell.inbox.push(host(*group, fsm));
+        } else if hosted.contains_key(group) && is_starting(shell, *group) {
+            // The node does not keep over a restart what its leader is to propose.
+            shell.inbox.push(host(*group, fsm));
+        }
+    }
+    for group in hosted.keys() {
+        // A group created after what this node has seen of the directory is not unwanted.
+        let unwanted = *group != GroupId::SYSTEM && group.0 <= applied;
+        if unwanted && !by_group.contains_key(group) {
+            info!(%group, "removing an fsm");
+            shell.inbox.push(Event::Remove { group: *group });
+        }
+    }
+    lead(shell, &wanted, &hosted).await;
+}
+
+fn is_starting(shell: &Shell, group: GroupId) -> bool {
+    shell
+        .views
+        .get(group)
+        .is_none_or(|status| matches!(status.state, WorkerState::Starting))
+}
+
+/// What the leader of each group owes the directory.
+async fn lead(
+    shell: &Arc<Shell>,
+    wanted: &DirectoryState,
+    hosted: &BTreeMap<GroupId, GroupStatus>,
+) {
+    for (name, fsm) in &wanted.fsms {
+        let leads = hosted
+            .get(&fsm.group)
+            .is_some_and(|status| status.raft.role == Role::Leader);
+        let Some(status) = shell.views.get(fsm.group).filter(|_| leads) else {
+            continue;
+        };
+        let result = if fsm.retiring {
+            retire(shell, fsm.group, &status.state).await
+        } else {
+            report_plugin(shell, fsm, status.spec.as_ref()).await
+        };
+        if let Err(failure) = result {
+            warn!(
+                fsm = name,
+                reason = failure.detail,
+                "reconciling is tried again"
+            );
+        }
+    }
+}
+
+async fn retire(shell: &Arc<Shell>, group: GroupId, state: &WorkerState) -> Result<(), Failure> {
+    let deadline = Instant::now() + STEP_TIMEOUT;
+    if !matches!(state, WorkerState::Retired) {
+        shell.host_entry(group, HostEntry::Retire, deadline).await?;
+    }
+    let command = DirectoryCommand::DropFsm { group };
+    let call = Call::Directory {
+        command: command.encode(),
+    };
+    shell.at_leader(call, deadline).await.map(drop)
+}
+
+/// The directory's copy of what the group's own log says.
+async fn report_plugin(
+    shell: &Arc<Shell>,
+    fsm: &Fsm,
+    spec: Option<&MachineSpec>,
+) -> Result<(), Failure> {
+    let Some(spec) = spec.filter(|spec| spec.plugin != fsm.plugin) else {
+        return Ok(());
+    };
+    let command = DirectoryCommand::SetFsmPlugin {
+        group: fsm.group,
+        plugin: spec.plugin,
+    };
+    let call = Call::Directory {
+        command: command.encode(),
+    };
+    let deadline = Instant::now() + STEP_TIMEOUT;
+    shell.at_leader(call, deadline).await.map(drop)
+}
+
+fn host(group: GroupId, fsm: &Fsm) -> Event {
+    Event::Host {
+        group,
+        born: 0,
+        configuration: Configuration::initial(fsm.nodes.iter().copied()),
+        create: Some(MachineSpec {
+            plugin: fsm.plugin,
+            config: fsm.config.clone(),
+            limits: fsm.limits,
+            contract: CONTRACT.to_owned(),
+            epoch: EPOCH,
+        }),
+    }
+}

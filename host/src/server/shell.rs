@@ -1,0 +1,135 @@
+//! What the tasks of a node share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use coracle_client::Code;
+use coracle_driver::LeaderChange;
+use coracle_driver::directory::DirectoryHandle;
+use coracle_driver::{Disk, Limits, Snapshots};
+use coracle_proto::{GroupId, NodeId};
+use coracle_transport::Transport;
+use tokio::sync::{oneshot, watch};
+
+use super::call::Failure;
+use super::consensus::Inbox;
+use super::log_writer::LogCounters;
+use super::plugins::Plugins;
+use super::pool::Pool;
+use super::views::Views;
+use super::waiters::Waiters;
+use super::workers::{ReaderActor, WorkerActor};
+use crate::config::{Config, resolve_limits};
+
+/// What the tasks of a node share.
+#[derive(Debug)]
+pub(super) struct Shell {
+    pub(super) node: NodeId,
+    pub(super) config: Config,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) inbox: Inbox,
+    pub(super) waiters: Arc<Waiters>,
+    pub(super) views: Arc<Views>,
+    /// Group 0 has a thread of its own, which no tenant can hold up.
+    pub(super) system: Pool<WorkerActor>,
+    pub(super) fsms: Pool<WorkerActor>,
+    pub(super) readers: Pool<ReaderActor>,
+    pub(super) plugins: Arc<Plugins>,
+    pub(super) snapshots: Arc<dyn Snapshots>,
+    pub(super) directory: DirectoryHandle,
+    pub(super) counters: Arc<LogCounters>,
+    pub(super) transport: OnceLock<Transport>,
+    pub(super) leaders: Mutex<BTreeMap<GroupId, LeaderChange>>,
+    pub(super) changed: watch::Sender<u64>,
+    /// Why the node has to stop, once the log has failed.
+    pub(super) failure: watch::Sender<Option<String>>,
+    pub(super) stopping: AtomicBool,
+    /// Snapshot offers that wait for the node's word.
+    pub(super) offers: Mutex<BTreeMap<u64, oneshot::Sender<bool>>>,
+}
+
+impl Shell {
+    /// The pool that runs a group's worker.
+    pub(super) fn workers(&self, group: GroupId) -> &Pool<WorkerActor> {
+        if group == GroupId::SYSTEM {
+            &self.system
+        } else {
+            &self.fsms
+        }
+    }
+
+    /// The transport, once it is up.
+    pub(super) fn transport(&self) -> Result<&Transport, Failure> {
+        self.transport
+            .get()
+            .ok_or_else(|| Failure::not_applied(Code::Unavailable, "the node is starting"))
+    }
+
+    /// Every node of the cluster, this one included, in ascending order.
+    pub(super) fn all_nodes(&self) -> Vec<NodeId> {
+        let mut nodes: Vec<NodeId> = self
+            .config
+            .peers
+            .iter()
+            .map(|peer| NodeId(peer.id))
+            .collect();
+        nodes.sort_unstable();
+        nodes
+    }
+
+    /// Limits of an fsm whose creator asks for none.
+    pub(super) fn default_limits(&self) -> Limits {
+        resolve_limits(Limits::default(), &self.config.fsm)
+    }
+
+    /// Becomes ready after anything that somebody may wait for.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Wakes those who wait for a change.
+    pub(super) fn announce(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// The leader of a group, as far as this node knows.
+    pub(super) fn leader(&self, group: GroupId) -> Option<NodeId> {
+        let leaders = self.leaders.lock().unwrap_or_else(PoisonError::into_inner);
+        leaders
+            .get(&group)
+            .and_then(|change| change.leader)
+            .map(|replica| replica.node)
+    }
+
+    /// Snapshot offers that wait for the node's word.
+    pub(super) fn offers(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<bool>>> {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_leader(&self, change: LeaderChange) {
+        self.leaders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(change.group, change);
+    }
+
+    /// Stops the node for a reason that its operator must know.
+    pub(super) fn fail(&self, reason: String) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            if first {
+                *failure = Some(reason);
+            }
+            first
+        });
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}

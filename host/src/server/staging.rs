@@ -1,0 +1,160 @@
+//! Gets plugins to where they will run: bytes durable and code compiled, on this node and others.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coracle_client::Code;
+use coracle_driver::Digest;
+use coracle_proto::NodeId;
+use coracle_runtime::{Plugin, STACK_BYTES, StageError};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::Shell;
+use super::bulk::Bulk;
+use super::call::{Call, Failure};
+use super::plugins::{PluginError, Plugins};
+
+impl Shell {
+    /// Takes an upload in: checked, compiled and durable here.
+    pub(super) async fn add_plugin(
+        &self,
+        digest: Digest,
+        bytes: Bytes,
+    ) -> Result<Arc<Plugin>, Failure> {
+        on_big_stack(&self.plugins, move |plugins| plugins.add(digest, &bytes)).await
+    }
+
+    /// Has a plugin durable and compiled here; fetches it from one of `sources` if need be.
+    pub(super) async fn stage_here(
+        &self,
+        digest: Digest,
+        sources: &[NodeId],
+    ) -> Result<Arc<Plugin>, Failure> {
+        let found = on_big_stack(&self.plugins, move |plugins| plugins.get(digest)).await?;
+        if let Some(plugin) = found {
+            return Ok(plugin);
+        }
+        let mut last = "no other node is known".to_owned();
+        for source in sources.iter().filter(|source| **source != self.node) {
+            match self.fetch_plugin(*source, digest).await {
+                Ok(bytes) => return self.add_plugin(digest, bytes).await,
+                Err(reason) => last = format!("{source}: {reason}"),
+            }
+        }
+        let detail = format!("plugin {digest} is not here and could not be fetched: {last}");
+        Err(Failure::not_applied(Code::NotFound, detail))
+    }
+
+    async fn fetch_plugin(&self, source: NodeId, digest: Digest) -> Result<Bytes, String> {
+        let transport = self.transport().map_err(|failure| failure.detail)?;
+        let header = Bulk::Plugin { digest }.encode();
+        let limit = usize::try_from(self.config.limits.plugin_bytes).unwrap_or(usize::MAX);
+        let reader = transport
+            .fetch_bulk(source, header)
+            .await
+            .map_err(|e| e.to_string())?;
+        reader
+            .read_all(limit)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    /// Has a plugin durable and compiled on a majority, this node included, and on every other
+    /// node that can be reached (DESIGN §7.4).
+    pub(super) async fn stage_everywhere(
+        self: &Arc<Self>,
+        digest: Digest,
+        deadline: Instant,
+    ) -> Result<Arc<Plugin>, Failure> {
+        let all = self.all_nodes();
+        let plugin = self.stage_here(digest, &all).await?;
+        let call = Call::Stage {
+            plugin: digest,
+            from: self.node.0,
+        };
+        let mut asked = tokio::task::JoinSet::new();
+        for peer in all.iter().copied().filter(|peer| *peer != self.node) {
+            let shell = Arc::clone(self);
+            let call = call.clone();
+            asked.spawn(async move { (peer, shell.ask(peer, &call, deadline).await) });
+        }
+        let mut staged = 1;
+        let mut missing = Vec::new();
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok((_, Ok(_))) => staged += 1,
+                Ok((peer, Err(failure))) => missing.push(format!("{peer}: {}", failure.detail)),
+                Err(error) => missing.push(error.to_string()),
+            }
+        }
+        if 2 * staged <= all.len() {
+            let detail = format!(
+                "plugin {digest} is on {staged} of {} nodes, a majority is needed: {}",
+                all.len(),
+                missing.join("; ")
+            );
+            return Err(Failure::not_applied(Code::Unavailable, detail));
+        }
+        for reason in missing {
+            warn!(%digest, reason, "a node has not staged the plugin; it fetches it when it is back");
+        }
+        Ok(plugin)
+    }
+
+    /// Gets a plugin that a worker stands still for, from any node that has it.
+    pub(super) async fn fetch_missing(self: &Arc<Self>, digest: Digest) -> Result<(), Failure> {
+        self.stage_here(digest, &self.all_nodes()).await?;
+        info!(%digest, "the missing plugin has arrived");
+        Ok(())
+    }
+}
+
+/// Compiling and describing needs the stack that guests need.
+async fn on_big_stack<T: Send + 'static>(
+    plugins: &Arc<Plugins>,
+    work: impl FnOnce(&Plugins) -> Result<T, PluginError> + Send + 'static,
+) -> Result<T, Failure> {
+    let plugins = Arc::clone(plugins);
+    let (sender, receiver) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("stage".to_owned())
+        .stack_size(STACK_BYTES);
+    let spawned = thread.spawn(move || {
+        // The caller may have given up.
+        let _ = sender.send(work(&plugins));
+    });
+    if let Err(error) = spawned {
+        let detail = format!("cannot start a thread to compile the plugin: {error}");
+        return Err(Failure::not_applied(Code::Busy, detail));
+    }
+    match receiver.await {
+        Ok(result) => result.map_err(plugin_failed),
+        Err(_) => Err(Failure::not_applied(
+            Code::Internal,
+            "compiling the plugin panicked",
+        )),
+    }
+}
+
+fn plugin_failed(error: PluginError) -> Failure {
+    match error {
+        PluginError::WrongDigest { .. } => {
+            Failure::not_applied(Code::DigestMismatch, error.to_string())
+        }
+        PluginError::Invalid(StageError::Imports(imports)) => {
+            let detail = StageError::Imports(imports.clone()).to_string();
+            let failure = Failure::not_applied(Code::InvalidPlugin, detail);
+            Failure {
+                details: imports,
+                ..failure
+            }
+        }
+        PluginError::Invalid(error @ (StageError::Engine(_) | StageError::Cache { .. })) => {
+            Failure::not_applied(Code::Internal, error.to_string())
+        }
+        PluginError::Invalid(error) => Failure::not_applied(Code::InvalidPlugin, error.to_string()),
+        PluginError::Io { .. } => Failure::not_applied(Code::Internal, error.to_string()),
+    }
+}

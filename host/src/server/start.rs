@@ -1,0 +1,397 @@
+//! Starts and stops a node.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use coracle_driver::directory::{DirectoryHandle, NativeMachines};
+use coracle_driver::fsm::{WorkerContext, WorkerOptions};
+use coracle_driver::{Entropy, Event, Node, NodeConfig};
+use coracle_driver::{LogReader, Machines};
+use coracle_proto::{Configuration, GroupId, Index, NodeId};
+use coracle_runtime::{Engine, EngineOptions, STACK_BYTES};
+use coracle_transport::identity::Credentials;
+use coracle_transport::{Config as TransportConfig, Transport};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{error, info};
+
+use super::clock::Clock;
+use super::consensus::{Consensus, Inbox};
+use super::dispatch::{self, Dispatch};
+use super::log_writer::{LogCounters, LogWriter};
+use super::machines::Sandboxes;
+use super::notes;
+use super::peers::PeerHandler;
+use super::plugins::Plugins;
+use super::pool::Pool;
+use super::queue::Queue;
+use super::reconcile;
+use super::service::NodeService;
+use super::shell::Shell;
+use super::storage::{self, Storage, fill_random};
+use super::views::Views;
+use super::waiters::Waiters;
+use super::workers::Reports;
+use crate::api::{Service, http};
+use crate::config::Config;
+
+/// Threads that apply commands of fsms. A guest that uses up its fuel holds one for seconds.
+const FSM_THREADS: usize = 4;
+
+/// Threads that answer queries.
+const READER_THREADS: usize = 4;
+
+/// For requests in progress, when the node stops.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Folder of compiled plugins.
+const COMPILED: &str = "compiled";
+
+/// A running node. Dropping it leaves the node running until the process ends; stop it by
+/// [`Handle::shutdown`] or [`Handle::kill`].
+pub struct Handle {
+    shell: Arc<Shell>,
+    http: SocketAddr,
+    log: LogWriter,
+    consensus: Consensus,
+    tasks: Vec<JoinHandle<()>>,
+    stop_http: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+}
+
+/// Runs a node until SIGTERM or SIGINT, or until it fails.
+///
+/// # Errors
+/// What kept it from starting, or what stopped it.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let node = start(config).await?;
+    let mut failure = node.shell.failure.subscribe();
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = tokio::signal::ctrl_c() => None,
+        reason = failure.wait_for(Option::is_some) => {
+            reason.ok().and_then(|reason| reason.clone())
+        }
+    };
+    match failed {
+        None => {
+            info!("stopping");
+            node.shutdown().await;
+            Ok(())
+        }
+        Some(reason) => {
+            node.kill().await;
+            Err(anyhow!(reason))
+        }
+    }
+}
+
+/// Starts a node; it serves when this returns, though it may not know a leader yet.
+///
+/// # Errors
+/// What kept it from starting: the data folder, the certificates, an address in use.
+pub async fn start(config: Config) -> anyhow::Result<Handle> {
+    let opened = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || storage::open(&config)).await??
+    };
+    let listener = TcpListener::bind(config.listen.http)
+        .await
+        .with_context(|| format!("cannot listen on {} for HTTP", config.listen.http))?;
+    let http = listener.local_addr()?;
+    let Parts {
+        shell,
+        log,
+        consensus,
+        tasks,
+    } = assemble(config, opened)?;
+    let (stop_http, mut stopped) = watch::channel(false);
+    let service: Arc<dyn Service> = Arc::new(NodeService(Arc::clone(&shell)));
+    let limits = shell.config.limits.http();
+    let router = http::router(service, limits);
+    let serving = tokio::spawn(http::serve(listener, router, limits, async move {
+        // An error means that the handle is gone; then nobody asks to stop.
+        if stopped.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }));
+    info!(node = shell.node.0, %http, quic = %shell.config.listen.quic, "the node serves");
+    Ok(Handle {
+        shell,
+        http,
+        log,
+        consensus,
+        tasks,
+        stop_http,
+        serving,
+    })
+}
+
+impl Handle {
+    /// Where its clients reach it.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The node as its clients see it, without HTTP.
+    pub fn service(&self) -> Arc<dyn Service> {
+        Arc::new(NodeService(Arc::clone(&self.shell)))
+    }
+
+    /// Stops it: requests in progress get a moment, what is written is closed properly.
+    pub async fn shutdown(mut self) {
+        self.stop_http.send_replace(true);
+        // Past the time, those who still wait are told that the outcome is unknown.
+        let _ = tokio::time::timeout(DRAIN, &mut self.serving).await;
+        self.end(false).await;
+    }
+
+    /// Stops it as a crash does: nothing more is written or said.
+    pub async fn kill(self) {
+        self.end(true).await;
+    }
+
+    async fn end(mut self, abrupt: bool) {
+        self.shell.stopping.store(true, Ordering::Relaxed);
+        self.serving.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
+        if let Some(transport) = self.shell.transport.get() {
+            transport.shutdown().await;
+        }
+        let shell = Arc::clone(&self.shell);
+        let stopped = tokio::task::spawn_blocking(move || {
+            self.consensus.stop();
+            if abrupt {
+                self.log.abandon();
+            } else {
+                self.log.stop();
+            }
+            shell.system.stop();
+            shell.fsms.stop();
+            shell.readers.stop();
+            shell.waiters.abandon();
+        });
+        if let Err(error) = stopped.await {
+            error!(%error, "stopping the node's threads panicked");
+        }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("node", &self.shell.node)
+            .field("http", &self.http)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Parts {
+    shell: Arc<Shell>,
+    log: LogWriter,
+    consensus: Consensus,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+fn assemble(config: Config, storage: Storage) -> anyhow::Result<Parts> {
+    let Storage {
+        disk,
+        store,
+        reader,
+        recovered,
+        snapshots,
+    } = storage;
+    let inbox = Inbox::new();
+    let writes = Arc::new(Queue::new());
+    let counters = Arc::new(LogCounters::default());
+    let (notes, noted) = mpsc::unbounded_channel();
+    let (transfers, transferred) = mpsc::unbounded_channel();
+    let plugins = Arc::new(Plugins::open(engine(&config)?, Arc::clone(&disk))?);
+    let directory = DirectoryHandle::default();
+    let machines: Arc<dyn Machines> = Arc::new(NativeMachines::new(
+        directory.clone(),
+        Arc::new(Sandboxes::new(Arc::clone(&plugins))),
+    ));
+    let log: Arc<dyn LogReader> = Arc::new(reader.clone());
+    let shell = Arc::new(Shell {
+        node: NodeId(config.node),
+        disk,
+        inbox: inbox.clone(),
+        waiters: Arc::new(Waiters::default()),
+        views: Arc::new(Views::default()),
+        system: Pool::start("system", 1, STACK_BYTES)?,
+        fsms: Pool::start("fsm", FSM_THREADS, STACK_BYTES)?,
+        readers: Pool::start("reader", READER_THREADS, STACK_BYTES)?,
+        plugins,
+        snapshots: Arc::clone(&snapshots),
+        directory,
+        counters: Arc::clone(&counters),
+        transport: OnceLock::new(),
+        leaders: Mutex::default(),
+        changed: watch::Sender::new(0),
+        failure: watch::Sender::new(None),
+        stopping: AtomicBool::new(false),
+        offers: Mutex::default(),
+        config,
+    });
+    connect(&shell)?;
+
+    let reports = Reports {
+        waiters: Arc::clone(&shell.waiters),
+        inbox: inbox.clone(),
+        views: Arc::clone(&shell.views),
+        notes,
+    };
+    let context = WorkerContext {
+        log: Arc::clone(&log),
+        snapshots,
+        machines,
+        options: WorkerOptions {
+            checkpoint_entries: shell.config.snapshot.entries,
+            checkpoint_bytes: shell.config.snapshot.bytes,
+            ..WorkerOptions::default()
+        },
+    };
+    let clock = Clock::start();
+    let mut seed = [0; 8];
+    fill_random(&mut seed)?;
+    let node = Node::new(
+        node_config(&shell.config),
+        &recovered,
+        log,
+        Box::new(SystemEntropy::open()?),
+        clock.now(),
+        u64::from_le_bytes(seed),
+    );
+    let mut dispatch = Dispatch {
+        shell: Arc::clone(&shell),
+        writes: Arc::clone(&writes),
+        log: reader,
+        context,
+        reports,
+        transfers,
+    };
+    for (group, recovered) in &recovered.groups {
+        dispatch.start_worker(*group, &recovered.floor);
+    }
+    let mark = recovered
+        .groups
+        .get(&GroupId::SYSTEM)
+        .map_or(0, |system| system.applied);
+    if !recovered.groups.contains_key(&GroupId::SYSTEM) {
+        inbox.push(host_system_group(&shell));
+    }
+    let failing = Arc::clone(&shell);
+    let log = LogWriter::start(store, writes, inbox.clone(), counters, move |error| {
+        failing.fail(error.to_string());
+    })?;
+    let consensus = Consensus::start(node, clock, inbox, move |out| dispatch.run(out))?;
+    let tasks = vec![
+        tokio::spawn(dispatch::run_transfers(Arc::clone(&shell), transferred)),
+        tokio::spawn(notes::run(Arc::clone(&shell), noted)),
+        tokio::spawn(reconcile::run(Arc::clone(&shell), mark as Index)),
+    ];
+    Ok(Parts {
+        shell,
+        log,
+        consensus,
+        tasks,
+    })
+}
+
+/// One engine per process: the engines of several nodes must not meet in one store.
+fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
+    static ENGINE: Mutex<Option<Arc<Engine>>> = Mutex::new(None);
+    let mut engine = ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(engine) = engine.as_ref() {
+        return Ok(Arc::clone(engine));
+    }
+    let options = EngineOptions {
+        cache: Some(config.data_dir.join(COMPILED)),
+        node_secret: storage::node_secret(&config.data_dir)?,
+        ..EngineOptions::default()
+    };
+    let new = Arc::new(Engine::new(options).context("cannot start the WebAssembly engine")?);
+    *engine = Some(Arc::clone(&new));
+    Ok(new)
+}
+
+fn connect(shell: &Arc<Shell>) -> anyhow::Result<()> {
+    let config = &shell.config;
+    let read = |path: &std::path::Path| {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let identity = Credentials::from_pem(&read(&config.tls.cert)?, &read(&config.tls.key)?)
+        .with_context(|| format!("{} and its key", config.tls.cert.display()))?;
+    let peers = config.peers.iter().filter(|peer| peer.id != config.node);
+    let transport = Transport::start(
+        TransportConfig {
+            node: shell.node,
+            cluster: config.cluster.clone(),
+            identity,
+            trust: read(&config.tls.ca)?,
+            listen: config.listen.quic,
+            peers: peers.map(|peer| (NodeId(peer.id), peer.quic)).collect(),
+            limits: coracle_transport::Limits::default(),
+        },
+        Arc::new(PeerHandler::new(shell)),
+    )?;
+    shell
+        .transport
+        .set(transport)
+        .map_err(|_| anyhow!("the transport was started twice"))
+}
+
+fn node_config(config: &Config) -> NodeConfig {
+    let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    NodeConfig {
+        election_timeout: config.raft.election_timeout(),
+        heartbeat_interval: config.raft.heartbeat_interval(),
+        max_command_bytes: size(config.limits.command_bytes),
+        max_queued_commands: size(config.limits.queued_commands),
+        max_queued_bytes: size(config.limits.queued_bytes),
+        retained_entries: config.snapshot.retained_entries,
+        retained_bytes: config.snapshot.retained_bytes,
+        ..NodeConfig::new(NodeId(config.node))
+    }
+}
+
+fn host_system_group(shell: &Shell) -> Event {
+    Event::Host {
+        group: GroupId::SYSTEM,
+        born: 0,
+        configuration: Configuration::initial(shell.all_nodes()),
+        create: None,
+    }
+}
+
+/// Random bytes of the operating system.
+#[derive(Debug)]
+struct SystemEntropy(std::fs::File);
+
+impl SystemEntropy {
+    fn open() -> anyhow::Result<Self> {
+        std::fs::File::open("/dev/urandom")
+            .map(Self)
+            .context("cannot open /dev/urandom")
+    }
+}
+
+impl Entropy for SystemEntropy {
+    fn bytes(&mut self) -> [u8; 32] {
+        use std::io::Read as _;
+        let mut bytes = [0; 32];
+        self.0
+            .read_exact(&mut bytes)
+            .expect("invariant: an open /dev/urandom always gives bytes");
+        bytes
+    }
+}

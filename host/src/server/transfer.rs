@@ -1,0 +1,194 @@
+//! Snapshots on their way between nodes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use coracle_driver::fsm::SnapshotHeader;
+use coracle_driver::{Event, SendSnapshot};
+use coracle_driver::{SnapshotReader, SnapshotReceiver, SnapshotRef};
+use coracle_proto::{GroupId, NodeId};
+use coracle_transport::{BulkReader, BulkSource};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::Shell;
+use super::bulk::{Bulk, SnapshotOffer};
+
+/// How long the node may take to say whether it wants a snapshot.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the node wants done with snapshot files.
+#[derive(Debug)]
+pub(super) enum Transfer {
+    /// Send one to a follower.
+    Send(SendSnapshot),
+    /// Tell a sender whether its snapshot is wanted.
+    Offer { offer: u64, wanted: bool },
+    /// Forget the files that no floor names any more.
+    Retain {
+        group: GroupId,
+        keep: Vec<SnapshotRef>,
+    },
+}
+
+/// Does what the node wants, beside everything else.
+pub(super) fn run(shell: &Arc<Shell>, transfer: Transfer) {
+    match transfer {
+        Transfer::Send(what) => {
+            tokio::spawn(send(Arc::clone(shell), what));
+        }
+        Transfer::Offer { offer, wanted } => {
+            if let Some(waiting) = shell.offers().remove(&offer) {
+                // The sender may have gone.
+                let _ = waiting.send(wanted);
+            }
+        }
+        Transfer::Retain { group, keep } => {
+            let snapshots = Arc::clone(&shell.snapshots);
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = snapshots.retain(group, &keep) {
+                    warn!(%group, %error, "old snapshot files could not be removed");
+                }
+            });
+        }
+    }
+}
+
+async fn send(shell: Arc<Shell>, what: SendSnapshot) {
+    let (group, to) = (what.group, what.to);
+    let result = try_send(&shell, &what).await;
+    match &result {
+        Ok(bytes) => info!(%group, %to, last = %what.snapshot.last, bytes, "snapshot sent"),
+        Err(reason) => warn!(%group, %to, reason, "snapshot not sent; it is tried again"),
+    }
+    shell.inbox.push(Event::SnapshotSent {
+        group,
+        to,
+        delivered: result.is_ok(),
+    });
+}
+
+async fn try_send(shell: &Shell, what: &SendSnapshot) -> Result<u64, String> {
+    let snapshots = Arc::clone(&shell.snapshots);
+    let (group, last, digest) = (what.group, what.snapshot.last, what.snapshot.digest);
+    let reader = tokio::task::spawn_blocking(move || snapshots.open(group, last, &digest))
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
+    let len = reader.file_len();
+    let source = SnapshotSource { reader, offset: 0 };
+    let header = Bulk::Snapshot(SnapshotOffer::new(what)).encode();
+    let transport = shell.transport().map_err(|failure| failure.detail)?;
+    transport
+        .send_bulk(what.to.node, header, Box::new(source), Box::new(|_| {}))
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(len)
+}
+
+#[derive(Debug)]
+struct SnapshotSource {
+    reader: Box<dyn SnapshotReader>,
+    offset: u64,
+}
+
+impl BulkSource for SnapshotSource {
+    fn length(&self) -> u64 {
+        self.reader.file_len()
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.reader.file_len().saturating_sub(self.offset);
+        let count = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.reader
+            .read_raw(self.offset, &mut buffer[..count])
+            .map_err(|error| std::io::Error::other(error.to_string()))?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+/// Takes a snapshot in: asks the node whether it is wanted, writes it, hands it over.
+pub(super) async fn receive(
+    shell: Arc<Shell>,
+    from: NodeId,
+    offer: SnapshotOffer,
+    reader: BulkReader,
+) -> Result<Bytes, String> {
+    if offer.from().node != from {
+        return Err(format!("a snapshot of {} came from {from}", offer.from()));
+    }
+    if !is_wanted(&shell, &offer).await {
+        return Err(format!("the snapshot at {} is not wanted", offer.last()));
+    }
+    let group = offer.group();
+    let snapshots = Arc::clone(&shell.snapshots);
+    let receiver = blocking(move || snapshots.receive(group)).await?;
+    let receiver = write_all(receiver, reader).await?;
+    let (digest, header) = blocking(move || receiver.finish()).await?;
+    let header = SnapshotHeader::decode(&header).map_err(|error| error.to_string())?;
+    if digest != offer.digest || header.group != group || header.last != offer.last() {
+        return Err(format!(
+            "the snapshot that came is not the one at {}",
+            offer.last()
+        ));
+    }
+    info!(%group, %from, last = %header.last, "snapshot received");
+    shell.inbox.push(Event::SnapshotArrived {
+        group,
+        from: offer.from(),
+        to: offer.to(),
+        term: offer.term,
+        snapshot: SnapshotRef {
+            last: header.last,
+            configuration: header.configuration,
+            digest,
+        },
+    });
+    Ok(Bytes::new())
+}
+
+async fn is_wanted(shell: &Shell, offer: &SnapshotOffer) -> bool {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let (sender, answer) = oneshot::channel();
+    shell.offers().insert(number, sender);
+    let event = Event::SnapshotOffered {
+        offer: number,
+        group: offer.group(),
+        to: offer.to(),
+        term: offer.term,
+        last: offer.last(),
+    };
+    let asked = shell.inbox.offer(event);
+    let wanted = asked
+        && matches!(
+            tokio::time::timeout(OFFER_TIMEOUT, answer).await,
+            Ok(Ok(true))
+        );
+    shell.offers().remove(&number);
+    wanted
+}
+
+async fn write_all(
+    mut receiver: Box<dyn SnapshotReceiver>,
+    mut reader: BulkReader,
+) -> Result<Box<dyn SnapshotReceiver>, String> {
+    while let Some(chunk) = reader.read().await.map_err(|error| error.to_string())? {
+        receiver = blocking(move || receiver.write(&chunk).map(|()| receiver)).await?;
+    }
+    Ok(receiver)
+}
+
+async fn blocking<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())
+}
