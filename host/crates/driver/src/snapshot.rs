@@ -38,7 +38,8 @@ pub trait Snapshots: Send + Sync + fmt::Debug {
     /// Begins to receive a file from a peer as raw bytes.
     fn receive(&self, group: GroupId) -> Result<Box<dyn SnapshotReceiver>, SnapshotError>;
 
-    /// Removes the group's files but the ones named (all, if none is named).
+    /// Removes the group's files that are older than the newest named one and not named (all, if
+    /// none is named). A newer one is on its way to be named.
     fn retain(&self, group: GroupId, keep: &[SnapshotRef]) -> Result<(), SnapshotError>;
 }
 

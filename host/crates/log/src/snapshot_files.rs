@@ -117,6 +117,7 @@ impl Snapshots for SnapshotFiles {
     fn retain(&self, group: GroupId, keep: &[SnapshotRef]) -> Result<(), SnapshotError> {
         let named = |it: &SnapshotRef| self.0.named(group, it.last, &it.digest);
         let keep: Vec<_> = keep.iter().map(named).collect();
+        let newest = keep.iter().max();
         let name = self.0.path.display().to_string();
         let failed = || io_error("clearing the folder", &name);
         let prefix = format!("{group}-");
@@ -127,7 +128,9 @@ impl Snapshots for SnapshotFiles {
                 .and_then(|name| name.to_str())
                 .is_some_and(|name| name.starts_with(&prefix));
             let finished = file.extension().is_some_and(|it| it == EXTENSION);
-            if own && finished && !keep.contains(&file) {
+            // A newer file was just finished and is about to be named.
+            let superseded = newest.is_none_or(|newest| file < *newest);
+            if own && finished && superseded && !keep.contains(&file) {
                 self.0.disk.remove(&file).map_err(failed())?;
                 removed = true;
             }
