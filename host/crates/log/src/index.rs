@@ -231,11 +231,16 @@ impl Replica {
         if index == 0 {
             return Err(refuse("an entry cannot have index 0".to_owned()));
         }
-        if !self.known && (self.slots.is_empty() || index < self.first) {
+        if self.known && index <= self.state.floor.last.index {
+            return Err(refuse("an entry below the floor".to_owned()));
+        }
+        // When replaying, the entries between floor and here may be gone with their rows: if so,
+        // a later record cuts them off or lifts the floor over them, and the last check says so.
+        if self.slots.is_empty() || index < self.first {
             self.truncate(self.first);
             self.first = index;
         }
-        if index < self.first || index > self.last() + 1 {
+        if index > self.last() + 1 {
             let (first, last) = (self.first, self.last());
             return Err(refuse(format!(
                 "an entry that does not join {first}..={last}"

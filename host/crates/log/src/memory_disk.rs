@@ -48,7 +48,7 @@ struct State {
     dead: bool,
     operations: u64,
     fault: Option<(u64, Fault)>,
-    lying: bool,
+    lying: Option<u64>,
     capacity: Option<u64>,
     syncs: u64,
     written_bytes: u64,
@@ -128,9 +128,10 @@ impl MemoryDisk {
         self.state().fault = None;
     }
 
-    /// From now on syncs succeed without doing anything, or are honest again.
-    pub fn set_lying(&self, lying: bool) {
-        self.state().lying = lying;
+    /// From now on syncs of this file succeed without doing anything; `None`: all are honest.
+    pub fn set_lying(&self, path: Option<&Path>) {
+        let mut state = self.state();
+        state.lying = path.and_then(|path| state.names.get(path).copied());
     }
 
     /// Bytes that fit; `None`: any number.
@@ -369,9 +370,6 @@ impl Disk for MemoryDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.begin(Operation::Sync)?;
-        if state.lying {
-            return Ok(());
-        }
         let changes = std::mem::take(&mut state.renames);
         for change in changes {
             let here = |(file, _): &(PathBuf, _)| file.parent() == Some(path);
@@ -475,7 +473,7 @@ impl File for MemoryFile {
     fn sync(&self) -> io::Result<()> {
         self.with(Operation::Sync, |state| {
             state.syncs += 1;
-            let lying = state.lying;
+            let lying = state.lying == Some(self.id);
             if let Some(content) = state.files.get_mut(&self.id)
                 && !lying
             {
