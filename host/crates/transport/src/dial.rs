@@ -46,10 +46,8 @@ async fn attempt(
     alpn: &'static [u8],
 ) -> Result<(Connection, Hello), DialError> {
     let config = quic::client(&shared.tls, &shared.limits, node, alpn)?;
-    let connection = shared
-        .endpoint
-        .connect_with(config, addr, SERVER_NAME)?
-        .await?;
+    let endpoint = shared.endpoint().ok_or(ConnectError::EndpointStopping)?;
+    let connection = endpoint.connect_with(config, addr, SERVER_NAME)?.await?;
     match shared.hello.greet(&connection, node).await {
         Ok(hello) => Ok((connection, hello)),
         Err(error) => {

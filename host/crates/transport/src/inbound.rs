@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use coracle_proto::{Envelope, NodeId};
 use quinn::crypto::rustls::HandshakeData;
-use quinn::{Connection, ConnectionError, Incoming, RecvStream};
+use quinn::{Connection, ConnectionError, Endpoint, Incoming, RecvStream};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -47,8 +47,8 @@ struct Admitted {
 }
 
 /// Admits peers until the endpoint is closed.
-pub(crate) async fn accept_all(shared: Arc<Shared>) {
-    while let Some(incoming) = shared.endpoint.accept().await {
+pub(crate) async fn accept_all(shared: Arc<Shared>, endpoint: Endpoint) {
+    while let Some(incoming) = endpoint.accept().await {
         let Ok(slot) = Arc::clone(&shared.inbound_slots).try_acquire_owned() else {
             shared.counters.connections_refused.one();
             incoming.refuse();

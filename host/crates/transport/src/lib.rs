@@ -13,6 +13,8 @@ mod dial;
 mod frame;
 mod handler;
 mod hello;
+#[cfg(test)]
+mod hostile;
 pub mod identity;
 mod inbound;
 mod lane;

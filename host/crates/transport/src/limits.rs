@@ -64,3 +64,5 @@ pub(crate) const MIN_BACKOFF: Duration = Duration::from_millis(20);
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 /// At shutdown, for peers to learn of it.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// At shutdown, how often to look whether the socket is closed.
+pub(crate) const RELEASE_POLL: Duration = Duration::from_millis(1);

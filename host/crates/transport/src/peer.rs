@@ -21,14 +21,13 @@ use crate::writer;
 
 /// How we stand with a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PeerState {
-    /// The outgoing connection stands.
-    Up,
-    /// There is none; it is being tried.
-    Down {
-        /// Why the last attempt failed or the last connection ended, if there was one.
-        last_error: Option<String>,
-    },
+pub struct PeerState {
+    /// Where it is dialled.
+    pub addr: SocketAddr,
+    /// Whether the outgoing connection stands.
+    pub connected: bool,
+    /// Why the last attempt failed or the last connection ended, if there was one.
+    pub last_error: Option<String>,
 }
 
 #[derive(Debug)]
@@ -87,11 +86,10 @@ impl Peer {
 
     pub(crate) fn state(&self) -> PeerState {
         let link = self.link();
-        match link.up {
-            Some(_) => PeerState::Up,
-            None => PeerState::Down {
-                last_error: link.last_error.clone(),
-            },
+        PeerState {
+            addr: link.addr,
+            connected: link.up.is_some(),
+            last_error: link.last_error.clone(),
         }
     }
 

@@ -21,7 +21,6 @@ use crate::tls::Tls;
 pub(crate) struct Shared {
     pub(crate) tls: Tls,
     pub(crate) limits: Limits,
-    pub(crate) endpoint: Endpoint,
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) hello: Hello,
     pub(crate) counters: Counters,
@@ -30,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) request_bytes: Semaphore,
     pub(crate) inbound_bulk_slots: Semaphore,
     pub(crate) outbound_bulk_slots: Arc<Semaphore>,
+    /// None once it is closed: a handle kept here would keep the socket open.
+    endpoint: Mutex<Option<Endpoint>>,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
     inbound: Mutex<BTreeMap<NodeId, Connection>>,
 }
@@ -45,7 +46,6 @@ impl Shared {
         Self {
             tls,
             limits,
-            endpoint,
             handler,
             hello,
             counters: Counters::default(),
@@ -54,9 +54,26 @@ impl Shared {
             request_bytes: Semaphore::new(MAX_INBOUND_REQUEST_BYTES),
             inbound_bulk_slots: Semaphore::new(MAX_INBOUND_BULK),
             outbound_bulk_slots: Arc::new(Semaphore::new(MAX_OUTBOUND_BULK)),
+            endpoint: Mutex::new(Some(endpoint)),
             peers: Mutex::default(),
             inbound: Mutex::default(),
         }
+    }
+
+    /// The endpoint, until it is closed.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        self.lock_endpoint().clone()
+    }
+
+    /// Hands the endpoint out for closing; there is none afterwards.
+    pub(crate) fn take_endpoint(&self) -> Option<Endpoint> {
+        self.lock_endpoint().take()
+    }
+
+    fn lock_endpoint(&self) -> MutexGuard<'_, Option<Endpoint>> {
+        self.endpoint
+            .lock()
+            .expect("no panic under the endpoint's lock")
     }
 
     pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {

@@ -16,7 +16,7 @@ use rustls::{
 };
 
 use crate::config::{Config, TransportError};
-use crate::identity::{self, ClusterName, IdentityError, Name, Subject};
+use crate::identity::{self, ClusterName, Credentials, IdentityError, Name, Subject};
 
 /// Raft traffic and requests.
 pub const ALPN_RAFT: &[u8] = b"coracle-raft/1";
@@ -69,12 +69,20 @@ impl Tls {
                 expected: cluster,
             });
         }
+        Self::assemble(cluster, &config.identity, authority)
+    }
+
+    pub(crate) fn assemble(
+        cluster: ClusterName,
+        identity: &Credentials,
+        authority: CertificateDer<'static>,
+    ) -> Result<Self, TransportError> {
         let mut roots = RootCertStore::empty();
         roots.add(authority).map_err(tls_error)?;
         Ok(Self {
             cluster,
-            chain: vec![config.identity.certificate()?],
-            key: config.identity.private_key()?,
+            chain: vec![identity.certificate()?],
+            key: identity.private_key()?,
             roots: Arc::new(roots),
             provider: Arc::new(rustls::crypto::ring::default_provider()),
         })

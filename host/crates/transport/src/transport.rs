@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::handler::Handler;
 use crate::hello::Hello;
 use crate::inbound;
 use crate::lane::{DropReason, Lane, Overflow};
-use crate::limits::CLOSE_TIMEOUT;
+use crate::limits::{CLOSE_TIMEOUT, RELEASE_POLL};
 use crate::peer::{self, Peer, PeerState};
 use crate::quic::{self, close};
 use crate::request::{self, RequestError};
@@ -52,8 +52,9 @@ impl Transport {
                 source,
             })?;
         let hello = Hello::new(&config.cluster, config.node, tls.random()?);
+        let listener = endpoint.clone();
         let shared = Arc::new(Shared::new(tls, config.limits, endpoint, handler, hello));
-        let accept = tokio::spawn(inbound::accept_all(Arc::clone(&shared)));
+        let accept = tokio::spawn(inbound::accept_all(Arc::clone(&shared), listener));
         let transport = Self {
             node: config.node,
             local_addr,
@@ -160,8 +161,8 @@ impl Transport {
         self.shared.counters.read()
     }
 
-    /// Sends what is queued, tells the peers, and closes. Nothing can be sent afterwards; the
-    /// address is free again.
+    /// Sends what is queued, tells the peers, and closes. Nothing can be sent afterwards. The
+    /// address is free again, unless a handler's future still holds on to a request or transfer.
     pub async fn shutdown(&self) {
         let (accept, dialers) = {
             let mut tasks = self.tasks();
@@ -175,13 +176,25 @@ impl Transport {
             // A dialer that panicked has nothing left to flush.
             let _ = dialer.await;
         }
-        let endpoint = &self.shared.endpoint;
+        let Some(endpoint) = self.shared.take_endpoint() else {
+            return;
+        };
         endpoint.close(close::SHUTDOWN, b"shutting down");
         if let Some(accept) = accept {
             let _ = accept.await;
         }
         // A peer that is gone does not acknowledge the close.
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
+        drop(endpoint);
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.released()).await;
+    }
+
+    /// Waits until the socket is closed. The last to hold it are tasks of the library, which do
+    /// not say when they end; that the address can be bound does.
+    async fn released(&self) {
+        while UdpSocket::bind(self.local_addr).is_err() {
+            tokio::time::sleep(RELEASE_POLL).await;
+        }
     }
 
     fn tasks(&self) -> std::sync::MutexGuard<'_, Tasks> {
@@ -194,9 +207,9 @@ impl Drop for Transport {
         for peer in self.shared.peers().values() {
             peer.stop();
         }
-        self.shared
-            .endpoint
-            .close(close::SHUTDOWN, b"shutting down");
+        if let Some(endpoint) = self.shared.take_endpoint() {
+            endpoint.close(close::SHUTDOWN, b"shutting down");
+        }
     }
 }
 

@@ -1,8 +1,24 @@
 //! The hot frames: batches of [`Envelope`]s in a small hand-written, versioned encoding.
 //!
-//! A batch is `u8 version`, varint count, then the envelopes. Integers are LEB128 varints in
-//! their shortest form, so that every batch has exactly one encoding. Field by field it is
-//! specified in `docs/wire-format.md`; `testdata/envelopes.v1.hex` pins it.
+//! Integers are LEB128 varints in their shortest form, so that every batch has exactly one
+//! encoding. `testdata/envelopes.v1.hex` pins it.
+//!
+//! ```text
+//! batch      u8 version, count, envelope*
+//! envelope   group, from, to: replica, term, u8 tag, fields
+//! replica    node, born            log id   term, index
+//! 1 vote            u8 kind, last: log id
+//! 2 vote reply      u8 kind, u8 granted
+//! 3 append          prev: log id, commit, count, (term, index, u8 kind, length, bytes)*
+//! 4 append matched  index
+//! 5 append rejected rejected, hint: log id
+//! 6 heartbeat       commit, round
+//! 7 heartbeat reply round
+//! 8 snapshot        last: log id, configuration
+//! 9 quiesce         last: log id, commit
+//! configuration     index, 4 x (count, replica* ascending): voters, outgoing, learners,
+//!                   next learners, u8 auto leave
+//! ```
 
 mod read;
 mod reader;

@@ -1,0 +1,8 @@
+//! Transports on the loopback interface, on ports of the system's choice.
+
+mod bulk;
+mod cluster;
+mod codec;
+mod lanes;
+mod refusals;
+mod requests;
