@@ -126,3 +126,42 @@ fn hash_bytes(hasher: &mut Sha256, tag: u8, bytes: &[u8]) {
     hasher.update((bytes.len() as u64).to_le_bytes());
     hasher.update(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FailureClass;
+
+    /// Every kind of link, pinned: replicas of different builds compare their heads.
+    #[test]
+    fn the_chain_has_this_golden_head() {
+        let mut chain = Chain::new();
+        let failed = Outcome::HostEntryFailed {
+            call: "restore".into(),
+            class: None,
+            message: b"no".to_vec(),
+        };
+        let verdicts = [
+            Verdict::Applied(Outcome::Ok(b"a".to_vec())),
+            Verdict::Applied(Outcome::Refused(b"b".to_vec())),
+            Verdict::Applied(Outcome::Failed(FailureClass::Fuel)),
+            Verdict::Applied(failed),
+            Verdict::Replayed {
+                index: 7,
+                outcome: Outcome::Done,
+            },
+            Verdict::KeyReused,
+            Verdict::Suspended,
+            Verdict::TooLarge { bytes: 2, limit: 1 },
+            Verdict::NotRunning,
+            Verdict::Retired,
+        ];
+
+        chain.push(1, &verdicts, None);
+        chain.push(2, &[], Some(&Digest([9; 32])));
+
+        assert_eq!(chain.head().to_string(), GOLDEN);
+    }
+
+    const GOLDEN: &str = "b06f51655105aa69f05a9f9ea01f1c216b1c1d72710c4202b41c15ab578c4684";
+}

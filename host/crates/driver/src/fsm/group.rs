@@ -34,8 +34,8 @@ enum Plan {
     Same(usize),
 }
 
-/// What a call made of the commands in it.
-type Outcomes = BTreeMap<usize, Verdict>;
+/// What the calls made of each command of the group; `None`: it was in no call.
+type Outcomes = Vec<Option<Verdict>>;
 
 impl Worker {
     pub(super) fn apply_group(
@@ -48,7 +48,7 @@ impl Worker {
             .filter(|&ordinal| plans[ordinal] == Plan::Call)
             .collect();
         let (outcomes, one_by_one) = self.call_group(environment, group, &calls)?;
-        Ok(conclude(plans, &outcomes, one_by_one, environment.index))
+        Ok(conclude(plans, outcomes, one_by_one, environment.index))
     }
 
     /// Decides what is called, from the replicated state alone.
@@ -115,8 +115,9 @@ impl Worker {
         group: &Group,
         calls: &[usize],
     ) -> Result<(Outcomes, bool), Stop> {
+        let mut outcomes = vec![None; group.len()];
         if calls.is_empty() {
-            return Ok((Outcomes::new(), false));
+            return Ok((outcomes, false));
         }
         let frame = if calls.len() == group.len() {
             group.frame().clone()
@@ -124,16 +125,17 @@ impl Worker {
             group.frame_of(calls)
         };
         match (self.call(environment, &frame, calls.len())?, calls) {
-            (Ok(outcomes), _) => {
-                let applied = outcomes.into_iter().map(Verdict::Applied);
-                Ok((calls.iter().copied().zip(applied).collect(), false))
+            (Ok(all), _) => {
+                for (&ordinal, outcome) in calls.iter().zip(all) {
+                    outcomes[ordinal] = Some(Verdict::Applied(outcome));
+                }
             }
             (Err(class), &[only]) => {
-                let failed = Verdict::Applied(Outcome::Failed(class));
-                Ok((Outcomes::from([(only, failed)]), false))
+                outcomes[only] = Some(Verdict::Applied(Outcome::Failed(class)));
             }
-            (Err(_), _) => Ok((self.call_one_by_one(environment, group, calls)?, true)),
+            (Err(_), _) => return Ok((self.call_one_by_one(environment, group, calls)?, true)),
         }
+        Ok((outcomes, false))
     }
 
     fn call_one_by_one(
@@ -142,12 +144,12 @@ impl Worker {
         group: &Group,
         calls: &[usize],
     ) -> Result<Outcomes, Stop> {
-        let mut outcomes = Outcomes::new();
+        let mut outcomes = vec![None; group.len()];
         let mut applied: Vec<usize> = Vec::new();
         let mut failures = self.failures;
         for &ordinal in calls {
             if failures >= MAX_FAILURES {
-                outcomes.insert(ordinal, Verdict::Suspended);
+                outcomes[ordinal] = Some(Verdict::Suspended);
                 continue;
             }
             self.repeat_applied(environment, group, &applied)?;
@@ -162,7 +164,7 @@ impl Worker {
                     Outcome::Failed(class)
                 }
             };
-            outcomes.insert(ordinal, Verdict::Applied(outcome));
+            outcomes[ordinal] = Some(Verdict::Applied(outcome));
         }
         self.repeat_applied(environment, group, &applied)?;
         Ok(outcomes)
@@ -218,7 +220,7 @@ impl Worker {
     }
 }
 
-fn conclude(plans: Vec<Plan>, outcomes: &Outcomes, one_by_one: bool, index: Index) -> GroupResult {
+fn conclude(plans: Vec<Plan>, outcomes: Outcomes, one_by_one: bool, index: Index) -> GroupResult {
     let mut result = GroupResult {
         verdicts: Vec::with_capacity(plans.len()),
         failed: 0,
@@ -227,13 +229,10 @@ fn conclude(plans: Vec<Plan>, outcomes: &Outcomes, one_by_one: bool, index: Inde
             one_by_one,
         },
     };
-    for (ordinal, plan) in plans.into_iter().enumerate() {
+    for (ordinal, (plan, outcome)) in plans.into_iter().zip(outcomes).enumerate() {
         let called = plan == Plan::Call;
         let verdict = match plan {
-            Plan::Call => outcomes
-                .get(&ordinal)
-                .cloned()
-                .unwrap_or(Verdict::Suspended),
+            Plan::Call => outcome.unwrap_or(Verdict::Suspended),
             Plan::Cut(verdict) => verdict,
             Plan::Same(earlier) => repeated(&result.verdicts[earlier], index),
         };

@@ -2,8 +2,8 @@
 
 use coracle_proto::{Entry, EntryKind, GroupId, Index};
 
-use super::options::{READ_BYTES, WorkerContext};
-use super::state_file::{self, StateSource};
+use super::options::{MAX_MESSAGE_BYTES, READ_BYTES, WorkerContext};
+use super::state_file::StateSource;
 use super::verdict::{SkipList, Skipped};
 use crate::payload::{self, Body, Group, Payload, frame_of};
 use crate::{
@@ -69,12 +69,15 @@ pub(super) enum Stop {
 impl Trouble {
     pub(super) fn of(call: &'static str, fault: Fault) -> Self {
         match fault {
-            Fault::Refused(message) => Self::Guest(GuestFailure {
-                call,
-                class: None,
-                detail: String::from_utf8_lossy(&message).into_owned(),
-                message,
-            }),
+            Fault::Refused(mut message) => {
+                message.truncate(MAX_MESSAGE_BYTES);
+                Self::Guest(GuestFailure {
+                    call,
+                    class: None,
+                    detail: String::from_utf8_lossy(&message).into_owned(),
+                    message,
+                })
+            }
             Fault::Failed { class, detail } => Self::Guest(GuestFailure {
                 call,
                 class: Some(class),
@@ -154,15 +157,6 @@ impl Origin {
             time: self.time,
         };
         Ok((instance, digest))
-    }
-
-    /// The files a history needs.
-    pub(super) fn header(
-        context: &WorkerContext,
-        group: GroupId,
-        snapshot: &SnapshotRef,
-    ) -> Result<(super::SnapshotHeader, super::sessions::Sessions), Stop> {
-        state_file::read_header(context, group, snapshot)
     }
 }
 

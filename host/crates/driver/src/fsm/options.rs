@@ -21,6 +21,9 @@ pub(super) const SESSION_OVERHEAD: usize = 128;
 /// command is refused until the next checkpoint. Part of the semantics.
 pub const MAX_FAILURES: u32 = 64;
 
+/// Bytes of a guest's own error that are replicated; the rest is cut off. Part of the semantics.
+pub(super) const MAX_MESSAGE_BYTES: usize = 4 << 10;
+
 /// Bytes of entries read from the log at once.
 pub(super) const READ_BYTES: usize = 1 << 20;
 

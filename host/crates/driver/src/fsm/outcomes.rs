@@ -113,3 +113,64 @@ fn split_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (head, rest) = bytes.split_first_chunk()?;
     Some((u32::from_le_bytes(*head), rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            reply_bytes: 4,
+            group_reply_bytes: 6,
+            ..Limits::default()
+        }
+    }
+
+    #[test]
+    fn good_outcomes_decode() {
+        let frame = encode_outcomes(&[Reply::Ok(b"abcd".to_vec()), Reply::Refused(b"x".to_vec())]);
+        assert_eq!(frame, b"\x02\0\0\0\0\x04\0\0\0abcd\x01\x01\0\0\0x");
+        assert_eq!(
+            decode_outcomes(&frame, 2, &limits()),
+            Ok(vec![
+                Outcome::Ok(b"abcd".to_vec()),
+                Outcome::Refused(b"x".to_vec())
+            ])
+        );
+    }
+
+    #[test]
+    fn bad_outcomes_are_told_apart() {
+        let good = encode_outcomes(&[Reply::Ok(b"abcd".to_vec())]);
+        let long = [&good[..], b"x"].concat();
+        let mut tag = good.clone();
+        tag[4] = 2;
+        let large = encode_outcomes(&[Reply::Ok(b"abcde".to_vec())]);
+        let group = encode_outcomes(&[Reply::Ok(b"abcd".to_vec()), Reply::Ok(b"abc".to_vec())]);
+        let check = |frame: &[u8], commands| decode_outcomes(frame, commands, &limits());
+
+        use MalformedOutcomes::{Count, Short, Tag, TooLarge, Trailing};
+        assert_eq!(check(&long, 1), Err(Trailing { extra: 1 }));
+        assert_eq!(check(&tag, 1), Err(Tag { ordinal: 0, tag: 2 }));
+        assert_eq!(check(&large, 1), Err(TooLarge { bytes: 5, limit: 4 }));
+        assert_eq!(check(&group, 2), Err(TooLarge { bytes: 7, limit: 6 }));
+        assert!(matches!(check(&good, 2), Err(Count { outcomes: 1, .. })));
+        for cut in 0..good.len() {
+            assert!(matches!(check(&good[..cut], 1), Err(Short { .. })), "{cut}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(
+            noise in prop::collection::vec(any::<u8>(), 0..100),
+            commands in 0u32..4,
+        ) {
+            let mut frame = commands.to_le_bytes().to_vec();
+            frame.extend(noise);
+            let _ = decode_outcomes(&frame, commands as usize, &limits());
+        }
+    }
+}

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 use coracle_proto::{Configuration, GroupId, Index, LogId};
 
 use super::chain::{Chain, ChainHead};
+use super::checkpoint::DONE;
 use super::history::{Instance, Origin, Stop, Trouble};
 use super::options::{READ_BYTES, WorkerContext};
 use super::sessions::Sessions;
 use super::shared::{Published, Shared};
+use super::state_file::{StateSource, read_header};
 use super::tickets::{HALTED, Tickets, refuse_read, unknown};
-use super::verdict::SkipList;
+use super::verdict::{SkipList, Verdict};
 use crate::task::{Outcome, Report, Task};
 use crate::{Digest, Floor, MachineSpec, SnapshotRef};
 
@@ -180,7 +182,12 @@ impl Worker {
             _ => None,
         };
         match (task, halted) {
-            (Task::Apply { through }, _) => self.commit = self.commit.max(through),
+            (Task::Apply { through }, _) => {
+                self.commit = self.commit.max(through);
+                if matches!(self.waiting, Some(Wait::Snapshot(_))) {
+                    self.waiting = None;
+                }
+            }
             (Task::Install { snapshot }, _) => self.install = Some(snapshot),
             (Task::PluginArrived { plugin }, _) => {
                 if self.waiting == Some(Wait::Plugin(plugin)) {
@@ -310,7 +317,7 @@ impl Worker {
         if last <= self.applied {
             return Ok(());
         }
-        let (header, sessions) = Origin::header(&self.context, self.group, &snapshot)?;
+        let (header, sessions) = read_header(&self.context, self.group, &snapshot)?;
         self.origin = Some(Origin {
             spec: header.spec,
             environment: header.environment,
@@ -343,6 +350,14 @@ impl Worker {
             return Ok(());
         };
         let unexpected = |trouble: Trouble| trouble.unexpected(self.applied);
+        if let (Some(_), Some(snapshot)) = (self.unlinked, &origin.snapshot)
+            && !self.context.machines.has(&origin.spec.plugin)
+        {
+            // The chain is to be right while the replica waits for its plugin.
+            let digest = StateSource::open(&self.context, self.group, snapshot)?.finish()?;
+            self.link(&digest);
+            return self.ensure_live();
+        }
         let (mut instance, digest) = origin
             .start(&self.context, self.group, false)
             .map_err(unexpected)?;
@@ -350,11 +365,17 @@ impl Worker {
             .replay(&self.context, self.group, self.applied, &self.skips)
             .map_err(unexpected)?;
         self.live = Some(instance);
-        if let (Some(index), Some(digest)) = (self.unlinked.take(), digest) {
-            self.chain
-                .push(index, &[super::checkpoint::DONE], Some(&digest));
+        if let Some(digest) = digest {
+            self.link(&digest);
         }
         Ok(())
+    }
+
+    /// Appends the link of the checkpoint that everything was restored from, if it is missing.
+    fn link(&mut self, state: &Digest) {
+        if let Some(index) = self.unlinked.take() {
+            self.chain.push(index, &[DONE], Some(state));
+        }
     }
 
     fn stop(&mut self, stop: Stop) {
@@ -432,7 +453,7 @@ impl Worker {
     }
 
     /// Tells whoever waits what became of an entry.
-    pub(super) fn answer(&mut self, position: LogId, verdicts: Vec<super::verdict::Verdict>) {
+    pub(super) fn answer(&mut self, position: LogId, verdicts: Vec<Verdict>) {
         let mut reports = Vec::new();
         self.tickets.applied(position, verdicts, &mut reports);
         self.reports.extend(reports);

@@ -4,6 +4,7 @@ mod checkpoints;
 mod groups;
 mod memory;
 mod queries;
+mod random;
 mod restarts;
 mod rig;
 mod sessions;

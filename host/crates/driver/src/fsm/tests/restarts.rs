@@ -153,13 +153,15 @@ fn a_snapshot_without_its_plugin_pauses_the_replica_too() {
     let plugin = spec(&[]).plugin;
     rig.machines.set_present(plugin, false);
 
+    let chain = rig.status().chain;
     rig.restart();
-    let paused = rig.status().state;
+    let paused = rig.status();
     rig.machines.set_present(plugin, true);
     rig.worker.push(Task::PluginArrived { plugin });
     rig.run();
 
-    assert_eq!(paused, WorkerState::WaitingForPlugin { plugin });
+    assert_eq!(paused.state, WorkerState::WaitingForPlugin { plugin });
+    assert_eq!((paused.chain, rig.status().chain), (chain, chain));
     assert_eq!(rig.outcomes(&["get a"]), [ok("1")]);
 }
 

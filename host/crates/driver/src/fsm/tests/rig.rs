@@ -100,11 +100,15 @@ impl Rig {
         Reader::new(GROUP, context.clone(), worker.published(), options)
     }
 
+    fn next_index(&self) -> Index {
+        self.log.last().max(self.status().applied) + 1
+    }
+
     /// Appends an entry; not applied yet.
     pub(super) fn append(&mut self, kind: EntryKind, payload: Bytes) -> LogId {
         let entry = Entry {
             term: self.term,
-            index: self.log.last().max(self.worker.status().applied) + 1,
+            index: self.next_index(),
             kind,
             payload,
         };
@@ -118,13 +122,13 @@ impl Rig {
             .iter()
             .map(|(body, key)| command(body, *key))
             .collect();
-        let index = self.log.last() + 1;
+        let index = self.next_index();
         let payload = encode_commands(1000 * index, [index as u8; 32], &commands);
         self.append(EntryKind::Normal, payload)
     }
 
     pub(super) fn append_host(&mut self, entry: &HostEntry) -> LogId {
-        let index = self.log.last() + 1;
+        let index = self.next_index();
         let payload = encode_host(1000 * index, [index as u8; 32], entry);
         self.append(EntryKind::Normal, payload)
     }
