@@ -12,7 +12,7 @@
 //! | `alloc` | takes memory without end |
 //! | `recurse` | recurses without end, each call with a frame on the shadow stack |
 //! | `recurse-bare` | recurses without end, using no memory at all |
-//! | `large` | answers 8 MiB, well-formed |
+//! | `large` | answers 2 MiB, well-formed |
 //! | `giant` | answers 2 GiB that are not there |
 //! | `miscount` | answers no outcome for the whole group |
 //! | `time`, `clock` | answers the environment's time; that of `std` |
@@ -39,7 +39,7 @@ const MAGIC: &[u8; 8] = b"hostile\0";
 const FORMAT: u32 = 1;
 
 /// Bytes of the answer to `large`; the host's default limit is 1 MiB.
-const LARGE_BYTES: usize = 8 << 20;
+const LARGE_BYTES: usize = 2 << 20;
 
 /// Counts the commands that succeeded.
 #[derive(Debug)]
