@@ -26,6 +26,8 @@ mod log;
 mod role;
 mod writes;
 
+mod receive;
+
 mod election;
 mod follower;
 mod snapshot;
@@ -40,6 +42,8 @@ pub mod quorum;
 
 mod display;
 
+#[cfg(test)]
+mod pitfalls;
 #[cfg(test)]
 mod testing;
 

@@ -1,5 +1,7 @@
 //! The core of one group: dispatch of inputs to the role that handles them.
 
+use bytes::Bytes;
+
 use crate::clock::Clock;
 use crate::core::{Core, Outbox};
 use crate::impossible::{Impossible, impossible};
@@ -7,9 +9,8 @@ use crate::log::Log;
 use crate::role::{Follower, State};
 use crate::writes::Writes;
 use crate::{
-    AppendOutcome, Config, Configuration, Effect, Effects, Entry, Envelope, HardState, Index,
-    Initial, Input, Instant, LogId, Message, NodeId, ProposalId, ReadId, RefuseReason, ReplicaId,
-    Role, Status, Term, TimeoutKind, VoteKind,
+    Config, Configuration, Effect, Effects, Entry, Index, Initial, Input, Instant, LogId, NodeId,
+    PersistId, ProposalId, ReadId, RefuseReason, ReplicaId, Role, Status, Term, TimeoutKind,
 };
 
 /// The Raft state machine of one replica of one group.
@@ -226,145 +227,7 @@ impl Raft {
         }
     }
 
-    fn on_received(&mut self, envelope: Envelope) -> Result<(), Impossible> {
-        let Envelope {
-            group,
-            from,
-            to,
-            term,
-            message,
-        } = envelope;
-        let own = self.core.id();
-        if group != self.core.config.group || to != own || from == own {
-            return Ok(());
-        }
-        if !matches!(message, Message::Quiesce { .. }) {
-            self.wake();
-        }
-        // Pre-votes speak of a term that nobody is in yet.
-        match message {
-            Message::Vote {
-                kind: VoteKind::Pre,
-                last,
-            } => {
-                self.on_pre_vote(from, term, last);
-                return Ok(());
-            }
-            Message::VoteReply {
-                kind: VoteKind::Pre,
-                granted: true,
-            } => return self.on_pre_vote_granted(from, term),
-            _ => {}
-        }
-        if term < self.core.term() {
-            self.answer_stale(from, &message);
-            return Ok(());
-        }
-        if term > self.core.term() {
-            let real = matches!(
-                message,
-                Message::Vote {
-                    kind: VoteKind::Real,
-                    ..
-                }
-            );
-            if real && self.trusts_leader() {
-                return Ok(());
-            }
-            self.adopt(term);
-        }
-        self.on_message(from, message)
-    }
-
-    /// A message of the current term.
-    fn on_message(&mut self, from: ReplicaId, message: Message) -> Result<(), Impossible> {
-        match message {
-            Message::Vote { kind, last } => {
-                self.on_vote(from, kind, last);
-                Ok(())
-            }
-            Message::VoteReply { kind, granted } => self.on_vote_reply(from, kind, granted),
-            Message::AppendReply(outcome) => match &mut self.state {
-                State::Leader(leader) => leader.on_append_reply(&mut self.core, from, outcome),
-                _ => Ok(()),
-            },
-            Message::HeartbeatReply { round } => {
-                if let State::Leader(leader) = &mut self.state {
-                    leader.on_heartbeat_reply(&mut self.core, from, round);
-                }
-                Ok(())
-            }
-            Message::Append {
-                prev,
-                entries,
-                commit,
-            } => {
-                self.follow(from)?;
-                self.core.on_append(from, prev, entries, commit)
-            }
-            Message::Heartbeat { commit, round } => {
-                self.follow(from)?;
-                self.core.on_heartbeat(from, commit, round)
-            }
-            Message::Snapshot { meta } => {
-                self.follow(from)?;
-                self.core.on_snapshot(from, meta)
-            }
-            Message::Quiesce { last, commit } => {
-                self.follow(from)?;
-                self.on_quiesce(last, commit);
-                Ok(())
-            }
-        }
-    }
-
-    /// The sender leads the current term.
-    fn follow(&mut self, leader: ReplicaId) -> Result<(), Impossible> {
-        let term = self.core.term();
-        match self.leader() {
-            Some(known) if known != leader => {
-                return impossible!("both {known} and {leader} lead term {term}");
-            }
-            Some(_) => {}
-            None => self.become_follower(Some(leader)),
-        }
-        self.core.clock.heard_leader();
-        Ok(())
-    }
-
-    /// A higher term was seen: whatever this replica was, it is a follower in that term.
-    fn adopt(&mut self, term: Term) {
-        self.core.set_hard_state(HardState { term, vote: None });
-        self.become_follower(None);
-    }
-
-    /// Tells a sender that is behind about the current term: otherwise a replica with a higher
-    /// term, whom nobody may elect and no leader can reach, would be stuck (etcd#8243).
-    fn answer_stale(&mut self, from: ReplicaId, message: &Message) {
-        let rejected = |index| {
-            let hint = self.core.log.last();
-            Message::AppendReply(AppendOutcome::Rejected {
-                rejected: index,
-                hint,
-            })
-        };
-        let reply = match message {
-            Message::Vote { kind, .. } => Message::VoteReply {
-                kind: *kind,
-                granted: false,
-            },
-            Message::Append { prev, .. } => rejected(prev.index),
-            Message::Snapshot { meta } => rejected(meta.last.index),
-            Message::Heartbeat { round, .. } => Message::HeartbeatReply { round: *round },
-            Message::Quiesce { .. } => Message::HeartbeatReply { round: 0 },
-            Message::VoteReply { .. }
-            | Message::AppendReply(_)
-            | Message::HeartbeatReply { .. } => return,
-        };
-        self.core.send(from, reply);
-    }
-
-    fn on_persisted(&mut self, id: crate::PersistId) -> Result<(), Impossible> {
+    fn on_persisted(&mut self, id: PersistId) -> Result<(), Impossible> {
         self.core.on_persisted(id)?;
         match &mut self.state {
             State::Leader(leader) => {
@@ -392,7 +255,7 @@ impl Raft {
         Ok(())
     }
 
-    fn on_propose(&mut self, id: ProposalId, payload: bytes::Bytes) -> Result<(), Impossible> {
+    fn on_propose(&mut self, id: ProposalId, payload: Bytes) -> Result<(), Impossible> {
         self.wake();
         if let State::Leader(leader) = &mut self.state {
             return leader.propose(&mut self.core, id, payload);
@@ -424,18 +287,8 @@ impl Raft {
         }
     }
 
-    /// The leader falls silent; if this log is not its log, it has to speak again first.
-    fn on_quiesce(&mut self, last: LogId, commit: Index) {
-        if last != self.core.log.last() || commit > last.index {
-            return;
-        }
-        self.core.follow_commit(commit, last.index);
-        if let State::Follower(follower) = &mut self.state {
-            follower.quiet = true;
-        }
-    }
-
-    fn wake(&mut self) {
+    /// Something happened in a group that had fallen silent.
+    pub(crate) fn wake(&mut self) {
         if let State::Follower(follower) = &mut self.state
             && follower.quiet
         {
@@ -471,85 +324,15 @@ fn refuse(input: Input, leader: Option<ReplicaId>, effects: &mut Effects) {
 mod tests {
     use super::*;
     use crate::testing::{
-        append, config, elect, follower, from, heartbeat, heartbeat_reply, id, initial, leader,
-        matched, persisted, propose, replica, step, step_at, vote,
+        config, elect, follower, from, heartbeat, heartbeat_reply, id, initial, leader, matched,
+        persisted, propose, replica, step, step_at, vote,
     };
-    use crate::{GroupId, SnapshotMeta};
+    use crate::{HardState, SnapshotMeta, VoteKind};
 
     const NOTHING: [&str; 0] = [];
 
     fn timeout(kind: TimeoutKind) -> Input {
         Input::Timeout { kind, jitter: 0 }
-    }
-
-    #[test]
-    fn only_what_is_addressed_to_this_replica_is_answered() {
-        let mut raft = follower(&[1]);
-        let before = raft.clone();
-        let envelope = Envelope {
-            group: GroupId(7),
-            from: replica(2),
-            to: replica(1),
-            term: 5,
-            message: heartbeat(0, 0),
-        };
-        let reborn = ReplicaId {
-            born: 4,
-            ..replica(1)
-        };
-        let strays = [
-            Envelope {
-                to: reborn,
-                ..envelope.clone()
-            },
-            Envelope {
-                group: GroupId(8),
-                ..envelope.clone()
-            },
-            Envelope {
-                from: replica(1),
-                ..envelope.clone()
-            },
-        ];
-        for stray in strays {
-            assert_eq!(step(&mut raft, Input::Received(stray)), NOTHING);
-        }
-        assert_eq!(raft, before);
-        assert_ne!(step(&mut raft, Input::Received(envelope)), NOTHING);
-    }
-
-    #[test]
-    fn messages_of_an_older_term_are_answered_with_the_current_one() {
-        let mut raft = follower(&[1, 3]);
-        let stale = |raft: &mut Raft, message| step(raft, from(2, 2, message));
-        assert_eq!(
-            stale(&mut raft, append(id(1, 1), &[2], 0)),
-            ["send n1.0->n2.0 t3 rejected 1 hint=3/2"]
-        );
-        assert_eq!(
-            stale(&mut raft, heartbeat(0, 7)),
-            ["send n1.0->n2.0 t3 heartbeat-reply round=7"]
-        );
-        assert_eq!(
-            stale(&mut raft, vote(VoteKind::Real, id(1, 1))),
-            ["send n1.0->n2.0 t3 vote refused"]
-        );
-        assert_eq!(stale(&mut raft, matched(1)), NOTHING);
-        assert_eq!(raft.leader(), None);
-    }
-
-    #[test]
-    fn a_leader_steps_down_for_a_higher_term_in_any_answer() {
-        let mut raft = leader(&[1]);
-        assert_eq!(
-            step(&mut raft, from(2, 9, heartbeat_reply(0))),
-            ["persist w9.3 term=9 []", "leader t9 none"]
-        );
-        assert_eq!(raft.role(), Role::Follower);
-        assert_eq!(
-            step(&mut raft, propose("x")),
-            ["refused p1: no leader is known"]
-        );
     }
 
     #[test]
@@ -599,37 +382,6 @@ mod tests {
         );
         let next = Instant(200_000_000);
         assert_eq!(raft.deadline(), Some((next, TimeoutKind::Heartbeat)));
-    }
-
-    #[test]
-    fn a_quiesced_follower_runs_no_timer_until_something_happens() {
-        let quiesce = Message::Quiesce {
-            last: id(1, 2),
-            commit: 2,
-        };
-        let wakers = [
-            Input::PeerDown(NodeId(2)),
-            Input::Read { id: ReadId(1) },
-            propose("x"),
-            from(3, 1, vote(VoteKind::Pre, id(1, 1))),
-        ];
-        for waker in wakers {
-            let mut raft = follower(&[1, 1]);
-            let effects = step(&mut raft, from(2, 1, quiesce.clone()));
-            assert_eq!(effects, ["commit 2", "leader t1 n2.0"]);
-            assert_eq!(raft.deadline(), None);
-            step(&mut raft, waker);
-            assert_ne!(raft.deadline(), None);
-        }
-    }
-
-    #[test]
-    fn a_follower_that_is_behind_does_not_quiesce() {
-        let mut raft = follower(&[1]);
-        let (last, commit) = (id(1, 2), 2);
-        step(&mut raft, from(2, 1, Message::Quiesce { last, commit }));
-        assert_ne!(raft.deadline(), None);
-        assert_eq!(raft.status().commit, 0);
     }
 
     #[test]

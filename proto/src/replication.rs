@@ -41,8 +41,9 @@ impl Leader {
                     return impossible!("{from} matches up to {index}, but the log ends at {last}");
                 }
                 let news = peer.on_matched(index, core.log.floor().index);
+                let untold = tells_commit(peer, core);
                 if !(news && self.advance_commit(core)) {
-                    self.replicate(core, from, false);
+                    self.replicate(core, from, untold);
                 }
             }
             AppendOutcome::Rejected { rejected, hint } => {

@@ -10,6 +10,9 @@ use coracle_proto::{
     SnapshotMeta, Term,
 };
 
+/// Lines of trace that are kept for whoever wants them.
+const MAX_TRACE: usize = 10_000;
+
 pub(crate) const T: Duration = Duration::from_millis(1000);
 
 pub(crate) fn replica(node: u64) -> ReplicaId {
@@ -137,7 +140,6 @@ pub(crate) struct Node {
 }
 
 /// A cluster whose network is an editable queue.
-#[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) now: Instant,
     pub(crate) nodes: BTreeMap<u64, Node>,
@@ -147,7 +149,11 @@ pub(crate) struct Cluster {
     pub(crate) committed: BTreeMap<Index, LogId>,
     /// Pairs (from, to) that lose everything.
     pub(crate) cut: BTreeSet<(u64, u64)>,
-    pub(crate) configure: fn(u64) -> Config,
+    /// Nodes whose disks finish nothing.
+    pub(crate) hung: BTreeSet<u64>,
+    configure: Box<dyn Fn(u64) -> Config>,
+    /// Every effect as a line, in order.
+    pub(crate) trace: Vec<String>,
     /// Reads and proposals that have not ended: where they were put, and what was committed then.
     pub(crate) open_reads: BTreeMap<ReadId, (u64, Index)>,
     pub(crate) open_proposals: BTreeMap<ProposalId, u64>,
@@ -156,7 +162,17 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(size: u64, configure: fn(u64) -> Config) -> Self {
+    /// Nodes 1..=size, all voters.
+    pub(crate) fn new(size: u64, configure: impl Fn(u64) -> Config + 'static) -> Self {
+        let configuration = Configuration::initial((1..=size).map(NodeId));
+        Self::of(&configuration, configure)
+    }
+
+    /// The members of a configuration.
+    pub(crate) fn of(
+        configuration: &Configuration,
+        configure: impl Fn(u64) -> Config + 'static,
+    ) -> Self {
         let mut cluster = Self {
             now: Instant(0),
             nodes: BTreeMap::new(),
@@ -164,15 +180,16 @@ impl Cluster {
             leaders: BTreeMap::new(),
             committed: BTreeMap::new(),
             cut: BTreeSet::new(),
-            configure,
+            hung: BTreeSet::new(),
+            configure: Box::new(configure),
+            trace: Vec::new(),
             open_reads: BTreeMap::new(),
             open_proposals: BTreeMap::new(),
             jitter: 1,
             proposals: 0,
         };
-        for node in 1..=size {
-            let configuration = Configuration::initial((1..=size).map(NodeId));
-            cluster.add(node, configuration);
+        for member in configuration.members() {
+            cluster.add(member.node.0, configuration.clone());
         }
         cluster
     }
@@ -233,6 +250,9 @@ impl Cluster {
             return;
         }
         let now = self.now;
+        if self.trace.len() > MAX_TRACE {
+            self.trace.clear();
+        }
         let mut effects = Vec::new();
         let state = self.node(node);
         state.raft.step(now, input, &mut effects);
@@ -248,6 +268,10 @@ impl Cluster {
     }
 
     fn take(&mut self, node: u64, effect: Effect) {
+        self.trace.push(match &effect {
+            Effect::Send(envelope) => envelope.to_string(),
+            other => format!("n{node} {other}"),
+        });
         match effect {
             Effect::Persist { id, .. } | Effect::InstallSnapshot { id, .. } => {
                 let writes = &mut self.node(node).writes;
@@ -361,6 +385,9 @@ impl Cluster {
 
     /// Makes the oldest write of a node durable.
     pub(crate) fn persist_one(&mut self, node: u64) -> bool {
+        if self.hung.contains(&node) {
+            return false;
+        }
         let state = self.node(node);
         let Some((id, effect)) = state.writes.pop_front() else {
             return false;

@@ -1,4 +1,8 @@
 //! Tests of the core from the outside: several replicas that step each other's messages.
 
 mod cluster;
+mod interactions;
+mod pitfalls;
 mod random;
+mod script;
+mod vectors;

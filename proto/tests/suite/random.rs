@@ -39,7 +39,7 @@ fn tight(node: u64) -> Config {
 fn eager(node: u64) -> Config {
     Config {
         pre_vote: false,
-        check_quorum: node % 2 == 0,
+        check_quorum: node.is_multiple_of(2),
         ..tight(node)
     }
 }
