@@ -1,0 +1,112 @@
+//! What the disk of one replica holds, as far as the simulator was told.
+
+use std::collections::VecDeque;
+
+use coracle_driver::WriteKind;
+use coracle_proto::{Entry, HardState, Index, LogId, Term};
+
+/// The log of one replica.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Image {
+    pub(super) hosted: bool,
+    pub(super) hard_state: HardState,
+    pub(super) floor: LogId,
+    /// Last entry of the snapshot the floor names.
+    pub(super) snapshot: LogId,
+    pub(super) entries: VecDeque<Entry>,
+}
+
+/// Two images: what is durable, and what will be once everything asked for is done.
+#[derive(Debug, Default)]
+pub(super) struct Shadow {
+    pub(super) durable: Image,
+    pub(super) asked: Image,
+    /// What was on its way to the disk when the node stopped.
+    pub(super) uncertain: Vec<WriteKind>,
+}
+
+impl Shadow {
+    pub(super) fn asked(&mut self, kind: &WriteKind) {
+        self.asked.write(kind);
+    }
+
+    pub(super) fn durable(&mut self, kind: &WriteKind) {
+        self.durable.write(kind);
+    }
+
+    pub(super) fn crashed(&mut self, uncertain: Vec<WriteKind>) {
+        self.uncertain = uncertain;
+    }
+}
+
+impl Image {
+    pub(super) fn last(&self) -> LogId {
+        self.entries.back().map_or(self.floor, Entry::id)
+    }
+
+    pub(super) fn entry(&self, index: Index) -> Option<&Entry> {
+        let at = index.checked_sub(self.floor.index + 1)?;
+        self.entries.get(usize::try_from(at).ok()?)
+    }
+
+    pub(super) fn term_at(&self, index: Index) -> Option<Term> {
+        if index == self.floor.index {
+            return Some(self.floor.term);
+        }
+        self.entry(index).map(|entry| entry.term)
+    }
+
+    /// Whether this entry is here, or covered by the floor or a snapshot.
+    pub(super) fn holds(&self, id: LogId) -> bool {
+        id.index < self.floor.index.max(self.snapshot.index)
+            || self.snapshot == id
+            || self.term_at(id.index) == Some(id.term)
+    }
+
+    pub(super) fn write(&mut self, kind: &WriteKind) {
+        match kind {
+            WriteKind::Host { floor, .. } => {
+                *self = Self {
+                    hosted: true,
+                    floor: floor.last,
+                    ..Self::default()
+                };
+            }
+            WriteKind::Append {
+                hard_state,
+                entries,
+            } => {
+                self.hard_state = hard_state.unwrap_or(self.hard_state);
+                for entry in entries {
+                    let at = entry.index.saturating_sub(self.floor.index + 1);
+                    self.entries.truncate(at as usize);
+                    self.entries.push_back(entry.clone());
+                }
+            }
+            WriteKind::Compact { floor } => {
+                self.rise(floor.last);
+                self.snapshot = floor.snapshot.as_ref().map_or(self.snapshot, |s| s.last);
+            }
+            WriteKind::Install {
+                hard_state,
+                floor,
+                truncate,
+            } => {
+                self.hard_state = hard_state.unwrap_or(self.hard_state);
+                self.rise(floor.last);
+                self.snapshot = floor.last;
+                if *truncate {
+                    self.entries.clear();
+                }
+            }
+            WriteKind::Applied { .. } => {}
+            WriteKind::Remove => *self = Self::default(),
+        }
+    }
+
+    fn rise(&mut self, floor: LogId) {
+        let gone = floor.index.saturating_sub(self.floor.index) as usize;
+        self.entries.drain(..gone.min(self.entries.len()));
+        self.floor = floor;
+    }
+}

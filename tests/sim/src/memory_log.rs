@@ -1,0 +1,169 @@
+//! A log in memory with the meaning of the production log, for runs that need no redb. A commit
+//! happens as a whole or not at all.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use coracle_driver::{
+    Floor, Log, LogError, LogReader, Recovered, RecoveredGroup, Write, WriteKind,
+};
+use coracle_proto::{Entry, GroupId, HardState, Index, Initial, LogId, SnapshotMeta};
+
+/// The log. Clones share it; it outlives the process that writes it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MemoryLog(Arc<Mutex<BTreeMap<GroupId, Replica>>>);
+
+#[derive(Debug)]
+struct Replica {
+    born: Index,
+    hard_state: HardState,
+    floor: Floor,
+    entries: VecDeque<Entry>,
+    applied: Index,
+}
+
+impl MemoryLog {
+    fn replicas(&self) -> MutexGuard<'_, BTreeMap<GroupId, Replica>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a start finds.
+    pub(crate) fn recovered(&self) -> Recovered {
+        let replicas = self.replicas();
+        let groups = replicas.iter().map(|(id, replica)| (*id, replica.recovered()));
+        Recovered {
+            groups: groups.collect(),
+            removed: Vec::new(),
+        }
+    }
+}
+
+impl Replica {
+    fn last(&self) -> Index {
+        self.floor.last.index + self.entries.len() as Index
+    }
+
+    fn write(&mut self, kind: &WriteKind) {
+        match kind {
+            WriteKind::Append {
+                hard_state,
+                entries,
+            } => {
+                self.hard_state = hard_state.unwrap_or(self.hard_state);
+                for entry in entries {
+                    let at = entry.index.saturating_sub(self.floor.last.index + 1);
+                    self.entries.truncate(at as usize);
+                    self.entries.push_back(entry.clone());
+                }
+            }
+            WriteKind::Compact { floor } => self.rise(floor),
+            WriteKind::Install {
+                hard_state,
+                floor,
+                truncate,
+            } => {
+                self.hard_state = hard_state.unwrap_or(self.hard_state);
+                self.rise(floor);
+                if *truncate {
+                    self.entries.clear();
+                }
+            }
+            WriteKind::Applied { index } => self.applied = *index,
+            WriteKind::Host { .. } | WriteKind::Remove => {}
+        }
+    }
+
+    fn rise(&mut self, floor: &Floor) {
+        let gone = floor.last.index.saturating_sub(self.floor.last.index) as usize;
+        self.entries.drain(..gone.min(self.entries.len()));
+        self.floor = floor.clone();
+    }
+
+    fn recovered(&self) -> RecoveredGroup {
+        let mut terms: Vec<LogId> = Vec::new();
+        for entry in &self.entries {
+            if terms.last().is_none_or(|run| run.term != entry.term) {
+                terms.push(entry.id());
+            }
+        }
+        let snapshot = self.floor.snapshot.as_ref();
+        let snapshot = snapshot.map(|snapshot| SnapshotMeta {
+            last: snapshot.last,
+            configuration: snapshot.configuration.clone(),
+        });
+        RecoveredGroup {
+            initial: Initial {
+                hard_state: self.hard_state,
+                floor: self.floor.last,
+                snapshot,
+                terms,
+                last: self.last(),
+                configurations: vec![self.floor.configuration.clone()],
+            },
+            born: self.born,
+            floor: self.floor.clone(),
+            applied: self.applied,
+        }
+    }
+}
+
+impl Log for MemoryLog {
+    fn commit(&mut self, writes: &[Write]) -> Result<(), LogError> {
+        let mut replicas = self.replicas();
+        for write in writes {
+            match &write.kind {
+                WriteKind::Host { floor, born } => {
+                    let replica = Replica {
+                        born: *born,
+                        hard_state: HardState::default(),
+                        floor: floor.clone(),
+                        entries: VecDeque::new(),
+                        applied: 0,
+                    };
+                    replicas.insert(write.group, replica);
+                }
+                WriteKind::Remove => {
+                    replicas.remove(&write.group);
+                }
+                kind => {
+                    if let Some(replica) = replicas.get_mut(&write.group) {
+                        replica.write(kind);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+impl LogReader for MemoryLog {
+    fn entries(
+        &self,
+        group: GroupId,
+        from: Index,
+        through: Index,
+        max_bytes: usize,
+    ) -> Result<Vec<Entry>, LogError> {
+        let replicas = self.replicas();
+        let gone = LogError::Compacted { group, index: from };
+        let Some(replica) = replicas.get(&group) else {
+            return Err(gone);
+        };
+        if from <= replica.floor.last.index || from > replica.last() {
+            return Err(gone);
+        }
+        let mut bytes = 0;
+        let all = replica.entries.iter();
+        let wanted = all.skip((from - replica.floor.last.index - 1) as usize);
+        let wanted = wanted.take_while(|entry| {
+            let first = entry.index == from;
+            bytes += entry.payload.len();
+            entry.index <= through && (first || bytes <= max_bytes)
+        });
+        Ok(wanted.cloned().collect())
+    }
+}

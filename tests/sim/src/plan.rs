@@ -1,0 +1,166 @@
+//! What a seed means: the cluster, its settings, and the kinds of fault that may happen (a swarm:
+//! each seed draws a set of its own, so that kinds do not hide one another).
+
+use std::time::Duration;
+
+use coracle_driver::NodeConfig;
+use coracle_driver::fsm::WorkerOptions;
+use coracle_proto::NodeId;
+
+use crate::random::Random;
+
+/// Nanoseconds in a millisecond.
+pub const MS: u64 = 1_000_000;
+
+/// Which log the nodes of a run have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// The production log on a simulated disk.
+    Redb,
+    /// A log in memory, a hundred times as fast.
+    Memory,
+}
+
+/// The kinds of fault of one run. Zero or false: none of it.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// Messages lost, in a thousand.
+    pub drop: u64,
+    /// Messages delivered twice, in a thousand.
+    pub duplicate: u64,
+    /// Messages held back for long, in a thousand.
+    pub delay: u64,
+    /// Cuts between nodes, both ways.
+    pub partition: bool,
+    /// Cuts one way.
+    pub one_way: bool,
+    /// Processes killed.
+    pub kill: bool,
+    /// Power cuts: what was not synced is lost or torn.
+    pub power: bool,
+    /// Disks that fail a write or a sync.
+    pub disk_error: bool,
+    /// Processes that stand still for a while.
+    pub pause: bool,
+    /// Snapshot transfers that break off or arrive damaged.
+    pub transfer: bool,
+    /// Disks said to be nearly full.
+    pub low_space: bool,
+    /// Clocks that jump.
+    pub clock: bool,
+    /// Connections reported lost, elections without need.
+    pub alarm: bool,
+}
+
+/// Everything about one run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What it was drawn from.
+    pub seed: u64,
+    /// Nodes, with the ids 1 to `nodes`, all voters.
+    pub nodes: u64,
+    /// Groups, with the ids 1 to `groups`.
+    pub groups: u64,
+    /// Clients.
+    pub clients: u64,
+    /// The nodes' log.
+    pub storage: Storage,
+    /// How long the faults last, in nanoseconds of simulated time.
+    pub safety: u64,
+    /// Within how much time after them everything must be well, in nanoseconds.
+    pub liveness: u64,
+    /// The kinds of fault.
+    pub faults: Faults,
+    /// Mean time between two faults, in nanoseconds.
+    pub fault_interval: u64,
+    /// Commands in a thousand that trap the state machine.
+    pub traps: u64,
+    /// Settings of the nodes; the id is that of each node.
+    pub node: NodeConfig,
+    /// Settings of the workers.
+    pub worker: WorkerOptions,
+    /// Longest time a write takes, in nanoseconds.
+    pub disk_latency: u64,
+    /// Longest ordinary time of a message, in nanoseconds.
+    pub network_latency: u64,
+}
+
+impl Plan {
+    /// What this seed means.
+    pub fn of(seed: u64) -> Self {
+        let mut random = Random::new(seed ^ 0x0005_eed0_f91a_4000);
+        let storage = match random.below(4) {
+            0 => Storage::Redb,
+            _ => Storage::Memory,
+        };
+        let nodes = *random.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 5, 5]);
+        let seconds = match storage {
+            Storage::Redb => random.between(4, 10),
+            Storage::Memory => random.between(8, 20),
+        };
+        let checkpoint_entries = *random.pick(&[12, 25, 60, 10_000]);
+        Self {
+            seed,
+            nodes,
+            groups: if random.chance(250) { 2 } else { 1 },
+            clients: random.between(1, 4),
+            storage,
+            safety: seconds * 1000 * MS,
+            liveness: 60_000 * MS,
+            faults: faults(&mut random),
+            fault_interval: *random.pick(&[150, 400, 1000]) * MS,
+            traps: *random.pick(&[0, 0, 10, 40]),
+            node: node(&mut random),
+            worker: WorkerOptions {
+                checkpoint_entries,
+                ..WorkerOptions::default()
+            },
+            disk_latency: *random.pick(&[1, 4, 15]) * MS,
+            network_latency: *random.pick(&[2, 8, 25]) * MS,
+        }
+    }
+}
+
+fn faults(random: &mut Random) -> Faults {
+    let mut rate = |rates: &[u64]| *random.pick(rates);
+    Faults {
+        drop: rate(&[0, 0, 20, 150]),
+        duplicate: rate(&[0, 0, 30, 150]),
+        delay: rate(&[0, 0, 20, 100]),
+        partition: rate(&[0, 1]) == 1,
+        one_way: rate(&[0, 0, 1]) == 1,
+        kill: rate(&[0, 1]) == 1,
+        power: rate(&[0, 1]) == 1,
+        disk_error: rate(&[0, 0, 1]) == 1,
+        pause: rate(&[0, 0, 1]) == 1,
+        transfer: rate(&[0, 1]) == 1,
+        low_space: rate(&[0, 0, 0, 1]) == 1,
+        clock: rate(&[0, 0, 1]) == 1,
+        alarm: rate(&[0, 0, 1]) == 1,
+    }
+}
+
+/// Sizes are small on purpose, so that their bounds are hit.
+fn node(random: &mut Random) -> NodeConfig {
+    let election = *random.pick(&[150, 300, 600]);
+    NodeConfig {
+        election_timeout: Duration::from_millis(election),
+        heartbeat_interval: Duration::from_millis(election / 10),
+        pre_vote: !random.chance(150),
+        check_quorum: true,
+        max_append_bytes: *random.pick(&[64, 1000, 1 << 20]),
+        max_append_entries: *random.pick(&[1, 4, 64]),
+        max_inflight_appends: *random.pick(&[1, 3, 32]),
+        max_inflight_bytes: *random.pick(&[256, 1 << 20]),
+        max_uncommitted_bytes: *random.pick(&[600, 1 << 20]),
+        cache_bytes: *random.pick(&[0, 500, 1 << 20]),
+        max_pending_reads: *random.pick(&[1, 64]),
+        max_group_commands: *random.pick(&[1, 3, 256]),
+        max_queued_commands: *random.pick(&[1, 256]),
+        max_inflight_groups: *random.pick(&[1, 4, 256]),
+        max_log_reads: *random.pick(&[1, 16]),
+        retained_entries: *random.pick(&[0, 5, 40]),
+        applied_hint_entries: *random.pick(&[1, 16]),
+        ..NodeConfig::new(NodeId(0))
+    }
+}

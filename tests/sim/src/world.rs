@@ -1,0 +1,305 @@
+//! The event loop: one thread, one clock, one queue.
+
+mod attacks;
+mod liveness;
+mod nodes;
+mod transfer;
+
+use std::collections::BTreeMap;
+
+use coracle_driver::Event;
+use coracle_driver::task::{Answer, Ticket};
+use coracle_proto::{Envelope, GroupId, NodeId};
+
+use crate::client::{Ask, Client, Wish};
+use crate::invariants::{Check, Invariants, Violation};
+use crate::nemesis::Nemesis;
+use crate::network::Network;
+use crate::plan::Plan;
+use crate::process::Process;
+use crate::random::Random;
+use crate::trace::Trace;
+use transfer::Transfer;
+
+/// Events of one run, beyond which it counts as not live.
+const MAX_EVENTS: u64 = 5_000_000;
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Names the stream of events: equal for equal runs.
+    pub digest: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// Simulated nanoseconds.
+    pub time: u64,
+    /// Entries committed, over all groups.
+    pub committed: u64,
+    /// Operations that clients completed.
+    pub operations: u64,
+    /// What happened how often: faults, elections, snapshots.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+/// Something that is going to happen.
+#[derive(Debug)]
+enum Action {
+    /// Messages arrive.
+    Deliver { to: NodeId, envelope: Envelope },
+    /// A node takes its events and timers.
+    Turn { node: NodeId, life: u64 },
+    /// The disk of a node has done its writes.
+    Written { node: NodeId, life: u64 },
+    /// A worker applies.
+    Work {
+        node: NodeId,
+        life: u64,
+        group: GroupId,
+    },
+    /// Snapshot files may go.
+    Retain {
+        node: NodeId,
+        life: u64,
+        group: GroupId,
+        keep: Vec<coracle_driver::SnapshotRef>,
+    },
+    /// A client's request arrives.
+    Request {
+        to: NodeId,
+        group: GroupId,
+        ticket: Ticket,
+        ask: Ask,
+    },
+    /// A client gets an answer.
+    Answer { ticket: Ticket, answer: Answer },
+    /// A client wakes up: to begin, or because this had no answer.
+    Wake {
+        client: usize,
+        unanswered: Option<Ticket>,
+    },
+    /// A snapshot transfer goes one step on.
+    Transfer { id: u64 },
+    /// The nemesis strikes.
+    Strike,
+    /// Cuts are mended.
+    Mend,
+    /// An event for a node, if it runs.
+    Tell { node: NodeId, event: Event },
+    /// A process comes back.
+    Start { node: NodeId },
+}
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct World {
+    plan: Plan,
+    now: u64,
+    sequence: u64,
+    queue: BTreeMap<(u64, u64), Action>,
+    random: Random,
+    network: Network,
+    nemesis: Nemesis,
+    processes: BTreeMap<NodeId, Process>,
+    clients: Vec<Client>,
+    transfers: BTreeMap<u64, Transfer>,
+    invariants: Invariants,
+    trace: Trace,
+    counts: BTreeMap<&'static str, u64>,
+    /// Faults are over.
+    healed: bool,
+}
+
+/// Runs a plan to its end, or to its first violation.
+pub fn run(plan: Plan, print: bool) -> Result<Summary, Violation> {
+    let mut world = World::new(plan, print);
+    let outcome = world.run();
+    if let Err(violation) = &outcome {
+        let now = world.now;
+        world.trace.remark(now, || format!("VIOLATION {violation}"));
+    }
+    outcome.map(|()| world.summary())
+}
+
+impl World {
+    fn new(plan: Plan, print: bool) -> Self {
+        let mut random = Random::new(plan.seed);
+        let network = Network::new(&plan, random.fork());
+        let nemesis = Nemesis::new(&plan, random.fork());
+        let ids = (1..=plan.nodes).map(NodeId);
+        let processes = ids.map(|id| (id, Process::new(id, &plan, random.fork())));
+        let processes = processes.collect();
+        let clients = (1..=plan.clients).map(|id| Client::new(id, &plan, random.fork()));
+        let clients = clients.collect();
+        Self {
+            now: 0,
+            sequence: 0,
+            queue: BTreeMap::new(),
+            network,
+            nemesis,
+            processes,
+            clients,
+            transfers: BTreeMap::new(),
+            invariants: Invariants::new(plan.nodes, plan.groups),
+            trace: Trace::new(print),
+            counts: BTreeMap::new(),
+            healed: false,
+            random,
+            plan,
+        }
+    }
+
+    fn run(&mut self) -> Check {
+        for node in self.node_ids() {
+            self.start(node)?;
+        }
+        for client in 0..self.clients.len() {
+            let unanswered = None;
+            self.after(0, Action::Wake { client, unanswered });
+        }
+        let pause = self.nemesis.pause();
+        self.after(pause, Action::Strike);
+        self.run_until(self.plan.safety)?;
+        self.heal()?;
+        self.converge()
+    }
+
+    fn run_until(&mut self, end: u64) -> Check {
+        while let Some((&(at, _), _)) = self.queue.first_key_value()
+            && at <= end
+        {
+            self.next()?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn next(&mut self) -> Check {
+        let Some(((at, _), action)) = self.queue.pop_first() else {
+            return crate::invariants::violated("liveness", "nothing happens any more");
+        };
+        self.now = at;
+        if self.trace.events() > MAX_EVENTS {
+            return crate::invariants::violated("liveness", "too many events");
+        }
+        self.perform(action)
+    }
+
+    fn perform(&mut self, action: Action) -> Check {
+        match action {
+            Action::Deliver { to, envelope } => self.deliver(to, envelope),
+            Action::Turn { node, life } => self.turn(node, life)?,
+            Action::Written { node, life } => self.written(node, life)?,
+            Action::Work { node, life, group } => self.work(node, life, group)?,
+            Action::Retain {
+                node,
+                life,
+                group,
+                keep,
+            } => self.retain(node, life, group, &keep)?,
+            Action::Request {
+                to,
+                group,
+                ticket,
+                ask,
+            } => self.request(to, group, ticket, ask),
+            Action::Answer { ticket, answer } => self.answer(ticket, &answer)?,
+            Action::Wake { client, unanswered } => {
+                let wish = self.clients[client].wake(&self.invariants, unanswered);
+                self.grant(client, wish);
+            }
+            Action::Transfer { id } => self.transfer(id)?,
+            Action::Strike => self.strike()?,
+            Action::Mend => self.mend(),
+            Action::Tell { node, event } => self.tell(node, event),
+            Action::Start { node } => self.start(node)?,
+        }
+        Ok(())
+    }
+
+    /// Something happens after so long.
+    fn after(&mut self, time: u64, action: Action) {
+        self.at(self.now + time, action);
+    }
+
+    fn at(&mut self, time: u64, action: Action) {
+        self.sequence += 1;
+        self.queue.insert((time, self.sequence), action);
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    fn node_ids(&self) -> Vec<NodeId> {
+        self.processes.keys().copied().collect()
+    }
+
+    fn group_ids(&self) -> impl Iterator<Item = GroupId> + use<> {
+        (1..=self.plan.groups).map(GroupId)
+    }
+
+    fn request(&mut self, to: NodeId, group: GroupId, ticket: Ticket, ask: Ask) {
+        let event = match ask {
+            Ask::Read => Event::Read { group, ticket },
+            Ask::Command(command) => Event::Propose {
+                group,
+                command,
+                ticket,
+            },
+        };
+        self.tell(to, event);
+    }
+
+    fn answer(&mut self, ticket: Ticket, answer: &Answer) -> Check {
+        let Some(client) = self.clients.iter().position(|client| client.owns(ticket)) else {
+            return Ok(());
+        };
+        let text = || format!("client {} gets {answer:?}", client + 1);
+        self.trace.note(self.now, (1, ticket), text);
+        let wish = self.clients[client].answered(&mut self.invariants, ticket, answer)?;
+        self.grant(client, wish);
+        Ok(())
+    }
+
+    fn grant(&mut self, client: usize, wish: Option<Wish>) {
+        match wish {
+            None => {}
+            Some(Wish::Sleep(time)) => {
+                let unanswered = None;
+                self.after(time, Action::Wake { client, unanswered });
+            }
+            Some(Wish::Send {
+                to,
+                group,
+                ticket,
+                ask,
+                timeout,
+            }) => {
+                let text = || format!("client {} asks {to} {group} {ask:?}", client + 1);
+                self.trace.note(self.now, (2, to, ticket), text);
+                let unanswered = Some(ticket);
+                self.after(timeout, Action::Wake { client, unanswered });
+                let latency = self.network.latency();
+                let request = Action::Request {
+                    to,
+                    group,
+                    ticket,
+                    ask,
+                };
+                self.after(latency, request);
+            }
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        let committed = self.group_ids().map(|id| self.invariants.committed_entries(id));
+        Summary {
+            digest: self.trace.digest(),
+            events: self.trace.events(),
+            time: self.now,
+            committed: committed.sum(),
+            operations: self.clients.iter().map(|client| client.done).sum(),
+            counts: self.counts.clone(),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! After the faults: everything must be well within a bounded time.
+
+use coracle_driver::Event;
+use coracle_proto::{GroupId, NodeId};
+
+use super::World;
+use crate::invariants::{Check, violated};
+
+/// Operations that every client has to complete after the faults.
+const OPERATIONS: u64 = 2;
+
+impl World {
+    /// Faults are over: everybody is up, the network is reliable.
+    pub(super) fn heal(&mut self) -> Check {
+        self.healed = true;
+        self.trace.remark(self.now, || "nemesis: healed".into());
+        self.network.heal();
+        for node in self.node_ids() {
+            if let Some(process) = self.processes.get_mut(&node) {
+                process.paused_until = 0;
+                process.skew = 0;
+                process.disk.clear_fault();
+                if process.doomed.take().is_some() && process.running.is_some() {
+                    // The fault may be in the middle of happening.
+                    self.stop(node, true, 0);
+                }
+            }
+            self.start(node)?;
+            self.tell(node, Event::LowSpace(false));
+            for peer in self.node_ids() {
+                self.tell(node, Event::PeerUp(peer));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until all clients have got on and all replicas agree.
+    pub(super) fn converge(&mut self) -> Check {
+        let goals: Vec<_> = self.clients.iter().map(|client| client.done + OPERATIONS).collect();
+        let end = self.now + self.plan.liveness;
+        loop {
+            let waits = self.clients.iter().zip(&goals);
+            let waits = waits.filter(|(client, goal)| client.done < **goal).count();
+            if waits == 0 && self.agree() {
+                return Ok(());
+            }
+            if self.now > end {
+                return self.stuck(waits);
+            }
+            self.next()?;
+        }
+    }
+
+    /// Whether every replica has applied everything that is known to be committed.
+    fn agree(&self) -> bool {
+        let behind = |group: GroupId| {
+            let committed = self.invariants.committed_entries(group);
+            let nodes = self.processes.values().filter(|process| !process.lost);
+            let mut applied = nodes.map(|process| self.applied(process.id, group));
+            applied.any(|applied| applied != Some(committed))
+        };
+        !self.group_ids().any(behind)
+    }
+
+    fn applied(&self, node: NodeId, group: GroupId) -> Option<u64> {
+        let running = self.processes.get(&node)?.running.as_ref()?;
+        Some(running.workers.get(&group)?.status().applied)
+    }
+
+    fn stuck(&self, waits: usize) -> Check {
+        let mut text = format!("{waits} clients still wait");
+        for group in self.group_ids() {
+            let committed = self.invariants.committed_entries(group);
+            text += &format!("; {group} has committed {committed}, applied");
+            for node in self.processes.keys() {
+                let applied = self.applied(*node, group);
+                text += &format!(" {node}: {applied:?}");
+            }
+        }
+        for (node, process) in &self.processes {
+            let Some(running) = &process.running else {
+                continue;
+            };
+            for status in running.node.statuses() {
+                let now = self.now;
+                self.trace.remark(now, || format!("{node} {status:?}"));
+            }
+            for worker in running.workers.values() {
+                let now = self.now;
+                self.trace.remark(now, || format!("{node} {:?}", worker.status()));
+            }
+        }
+        violated("liveness", text)
+    }
+}

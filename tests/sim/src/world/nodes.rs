@@ -1,0 +1,400 @@
+//! What a host does around a node: carries events in, and what it wants done out.
+
+use coracle_driver::fsm::WorkerState;
+use coracle_driver::task::{Report, Task, Ticket};
+use coracle_driver::{Event, Outbox, SnapshotRef, Snapshots, Write};
+use coracle_proto::{Configuration, Envelope, GroupId, LogId, NodeId};
+
+use super::transfer::Transfer;
+use super::{Action, World};
+use crate::invariants::{Check, violated};
+use crate::plan::MS;
+use crate::process::{Doom, Running};
+
+/// Entries that a worker applies at once, at most.
+const MAX_BUDGET: u64 = 40;
+
+impl World {
+    /// An event for a node: taken in its next turn, lost if it does not run.
+    pub(super) fn tell(&mut self, node: NodeId, event: Event) {
+        let Some(running) = self.running(node) else {
+            return;
+        };
+        running.inbox.push(event);
+        let soon = self.now + self.random.below(MS / 5);
+        self.turn_at(node, soon);
+    }
+
+    pub(super) fn running(&mut self, node: NodeId) -> Option<&mut Running> {
+        self.processes.get_mut(&node)?.running.as_mut()
+    }
+
+    fn life(&self, node: NodeId) -> u64 {
+        self.processes.get(&node).map_or(0, |process| process.life)
+    }
+
+    fn turn_at(&mut self, node: NodeId, at: u64) {
+        let life = self.life(node);
+        let Some(running) = self.running(node) else {
+            return;
+        };
+        if running.turn_at.is_none_or(|planned| at < planned) {
+            running.turn_at = Some(at);
+            self.at(at, Action::Turn { node, life });
+        }
+    }
+
+    pub(super) fn deliver(&mut self, to: NodeId, envelope: Envelope) {
+        let text = || format!("{to} receives {envelope:?}");
+        self.trace.note(self.now, (3, &envelope), text);
+        self.tell(to, Event::Received(vec![envelope]));
+    }
+
+    pub(super) fn turn(&mut self, node: NodeId, life: u64) -> Check {
+        let now = self.now;
+        let Some(process) = self.processes.get_mut(&node) else {
+            return Ok(());
+        };
+        let (clock, wall) = (process.clock(now), process.wall(now));
+        let paused = process.paused_until;
+        let current = process.life == life;
+        let Some(running) = process.running.as_mut().filter(|_| current) else {
+            return Ok(());
+        };
+        if running.turn_at != Some(now) {
+            return Ok(());
+        }
+        running.turn_at = None;
+        if paused > now {
+            self.turn_at(node, paused);
+            return Ok(());
+        }
+        let events = std::mem::take(&mut running.inbox);
+        let mut out = Outbox::default();
+        running.node.turn(clock, wall, events, &mut out);
+        let deadline = running.node.deadline();
+        if let Some(deadline) = deadline {
+            let when = self.processes[&node].when(deadline);
+            self.turn_at(node, when.max(now + 1));
+        }
+        self.carry_out(node, out)
+    }
+
+    fn carry_out(&mut self, node: NodeId, out: Outbox) -> Check {
+        for write in &out.writes {
+            let text = || format!("{node} writes {write:?}");
+            self.trace.note(self.now, (4, node, write.id), text);
+            self.invariants.written(node, write)?;
+        }
+        for change in &out.leadership {
+            let text = || format!("{node} sees {change:?}");
+            let what = (5, node, change.group, change.term, change.leader);
+            self.trace.note(self.now, what, text);
+            self.count(if change.leads { "elections" } else { "leader changes" });
+            if let Some(running) = self.running(node) {
+                running.terms.insert(change.group, change.term);
+            }
+            self.invariants
+                .leader(change.group, node, change.term, change.leader)?;
+        }
+        for envelope in out.sends {
+            self.send(node, envelope)?;
+        }
+        for (group, task) in out.tasks {
+            self.task(node, group, task)?;
+        }
+        for (ticket, answer) in out.answers {
+            self.send_answer(ticket, answer);
+        }
+        for group in out.started {
+            self.begin(node, group);
+        }
+        let life = self.life(node);
+        for (group, keep) in out.retain {
+            let time = self.random.below(20 * MS);
+            let retain = Action::Retain {
+                node,
+                life,
+                group,
+                keep,
+            };
+            self.after(time, retain);
+        }
+        for send in out.snapshots {
+            self.begin_transfer(node, Transfer::new(send, life));
+        }
+        for (offer, wanted) in out.offers {
+            self.offer_answered(node, offer, wanted);
+        }
+        self.write(node, out.writes);
+        match out.fatal.first() {
+            Some((group, reason)) => self.failed(node, format!("{group} stopped: {reason}")),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&mut self, node: NodeId, envelope: Envelope) -> Check {
+        self.invariants.sent(&envelope)?;
+        let to = envelope.to.node;
+        for latency in self.network.route(node, to) {
+            let envelope = envelope.clone();
+            self.after(latency, Action::Deliver { to, envelope });
+        }
+        Ok(())
+    }
+
+    fn send_answer(&mut self, ticket: Ticket, answer: coracle_driver::task::Answer) {
+        let latency = self.network.latency();
+        self.after(latency, Action::Answer { ticket, answer });
+    }
+
+    fn task(&mut self, node: NodeId, group: GroupId, task: Task) -> Check {
+        match &task {
+            Task::Apply { through } => {
+                let (through, now) = (*through, self.now);
+                let text = || format!("{node} {group} commits {through}");
+                self.trace.note(now, (6, node, group, through), text);
+                let running = self.running(node);
+                let term = running.and_then(|running| running.terms.get(&group).copied());
+                let term = term.unwrap_or(0);
+                self.invariants.committed(group, node, term, through)?;
+            }
+            Task::Install { snapshot } => {
+                let (last, now) = (snapshot.last, self.now);
+                let text = || format!("{node} {group} installs {last}");
+                self.trace.note(now, (7, node, group, last), text);
+                self.count("snapshots installed");
+                self.invariants.installed(group, node, last.index)?;
+            }
+            Task::Expect { .. } | Task::Read { .. } | Task::PluginArrived { .. } => {}
+        }
+        let worker = self.running(node).and_then(|it| it.workers.get_mut(&group));
+        if let Some(worker) = worker {
+            worker.push(task);
+            self.work_soon(node, group);
+        }
+        Ok(())
+    }
+
+    pub(super) fn work_soon(&mut self, node: NodeId, group: GroupId) {
+        let life = self.life(node);
+        let Some(running) = self.running(node) else {
+            return;
+        };
+        if running.busy.insert(group) {
+            let time = self.random.below(2 * MS);
+            self.after(time, Action::Work { node, life, group });
+        }
+    }
+
+    /// A worker's turn.
+    pub(super) fn work(&mut self, node: NodeId, life: u64, group: GroupId) -> Check {
+        let budget = self.random.between(1, MAX_BUDGET) as usize;
+        let paused = self.processes[&node].paused_until;
+        if self.life(node) != life {
+            return Ok(());
+        }
+        if paused > self.now {
+            self.at(paused, Action::Work { node, life, group });
+            return Ok(());
+        }
+        let Some(running) = self.running(node) else {
+            return Ok(());
+        };
+        running.busy.remove(&group);
+        let Some(worker) = running.workers.get_mut(&group) else {
+            return Ok(());
+        };
+        let (reports, more) = worker.run(budget);
+        let status = worker.status();
+        if matches!(status.state, WorkerState::Running | WorkerState::Starting) {
+            let (at, chain) = (status.applied, status.chain);
+            let text = || format!("{node} {group} has applied {at}, chain {chain}");
+            self.trace.note(self.now, (8, node, group, at, chain), text);
+            self.invariants.applied(group, node, at, chain)?;
+        }
+        for report in reports {
+            self.report(node, report)?;
+        }
+        if more {
+            self.work_soon(node, group);
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, node: NodeId, report: Report) -> Check {
+        match report {
+            Report::Answer { ticket, answer } => self.send_answer(ticket, answer),
+            Report::Halted { group, reason } => {
+                return self.failed(node, format!("{group} halted: {reason}"));
+            }
+            report => {
+                if matches!(report, Report::Checkpointed { .. }) {
+                    self.count("checkpoints");
+                }
+                self.tell(node, Event::Report(report));
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, node: NodeId, group: GroupId) {
+        let floor = coracle_driver::Floor {
+            last: LogId::default(),
+            configuration: self.configuration(),
+            snapshot: None,
+        };
+        let plan = self.plan.clone();
+        if let Some(running) = self.running(node) {
+            running.host(&plan, group, &floor);
+        }
+        self.work_soon(node, group);
+    }
+
+    pub(super) fn configuration(&self) -> Configuration {
+        Configuration::initial((1..=self.plan.nodes).map(NodeId))
+    }
+
+    fn write(&mut self, node: NodeId, writes: Vec<Write>) {
+        let life = self.life(node);
+        let latency = self.random.between(MS / 10, self.plan.disk_latency);
+        let Some(running) = self.running(node) else {
+            return;
+        };
+        running.waiting.extend(writes);
+        if running.writing.is_empty() && !running.waiting.is_empty() {
+            running.writing = std::mem::take(&mut running.waiting);
+            self.after(latency, Action::Written { node, life });
+        }
+    }
+
+    /// The disk has done what it was given, as one commit.
+    pub(super) fn written(&mut self, node: NodeId, life: u64) -> Check {
+        if self.life(node) != life {
+            return Ok(());
+        }
+        let Some(running) = self.running(node) else {
+            return Ok(());
+        };
+        if let Err(error) = running.log.commit(&running.writing) {
+            return self.failed(node, error.to_string());
+        }
+        let writes = std::mem::take(&mut running.writing);
+        self.trace.note(self.now, (9, node, writes.len()), || {
+            format!("{node} has written {} writes", writes.len())
+        });
+        self.invariants.durable(node, &writes);
+        for write in &writes {
+            if let Some(id) = write.id {
+                let group = write.group;
+                self.tell(node, Event::Persisted { group, id });
+            }
+        }
+        self.write(node, Vec::new());
+        Ok(())
+    }
+
+    pub(super) fn retain(
+        &mut self,
+        node: NodeId,
+        life: u64,
+        group: GroupId,
+        keep: &[SnapshotRef],
+    ) -> Check {
+        if self.life(node) != life {
+            return Ok(());
+        }
+        let Some(running) = self.running(node) else {
+            return Ok(());
+        };
+        match running.snapshots.retain(group, keep) {
+            Ok(()) => Ok(()),
+            Err(error) => self.failed(node, error.to_string()),
+        }
+    }
+
+    /// A node met an error that it must not meet, unless a fault was set for its disk.
+    pub(super) fn failed(&mut self, node: NodeId, reason: String) -> Check {
+        let doomed = self.processes.get(&node).and_then(|process| process.doomed);
+        match doomed {
+            None => violated("no failure without a fault", format!("{node}: {reason}")),
+            Some(doom) => {
+                self.trace.remark(self.now, || format!("{node} fails: {reason}"));
+                let time = self.random.between(50, 1000) * MS;
+                self.stop(node, doom == Doom::Power, time);
+                Ok(())
+            }
+        }
+    }
+
+    /// Stops a process; it comes back after so long.
+    pub(super) fn stop(&mut self, node: NodeId, power: bool, time: u64) {
+        let Some(process) = self.processes.get_mut(&node) else {
+            return;
+        };
+        if process.running.is_none() {
+            return;
+        }
+        let uncertain = process.stop(power);
+        self.invariants.crashed(node, &uncertain);
+        self.count(if power { "power cuts" } else { "kills" });
+        self.after(time, Action::Start { node });
+    }
+
+    /// Starts a process and checks what it finds.
+    pub(super) fn start(&mut self, node: NodeId) -> Check {
+        let (now, plan) = (self.now, self.plan.clone());
+        let Some(process) = self.processes.get_mut(&node) else {
+            return Ok(());
+        };
+        if process.running.is_some() || process.lost {
+            return Ok(());
+        }
+        let recovered = match process.start(&plan, now) {
+            Ok(recovered) => recovered,
+            // After a failed sync the cache may have shown what the disk did not have; losing
+            // that later is found out, and the node never comes back as what it was.
+            Err(error) if process.tainted && error.contains("acknowledged data is missing") => {
+                process.lost = true;
+                self.count("nodes lost");
+                return Ok(());
+            }
+            Err(error) => return violated("restart", format!("{node} cannot start: {error}")),
+        };
+        self.trace.note(now, (10, node), || format!("{node} starts"));
+        let create = Some(crate::spec());
+        for group in self.group_ids() {
+            let found = recovered.groups.get(&group);
+            self.invariants.recovered(group, node, found)?;
+            if let Some(snapshot) = found.and_then(|found| found.floor.snapshot.as_ref()) {
+                self.invariants.installed(group, node, snapshot.last.index)?;
+                self.snapshot_is_there(node, group, snapshot)?;
+            }
+            let event = Event::Host {
+                group,
+                born: 0,
+                configuration: self.configuration(),
+                create: create.clone(),
+            };
+            self.tell(node, event);
+            self.work_soon(node, group);
+        }
+        Ok(())
+    }
+
+    fn snapshot_is_there(
+        &mut self,
+        node: NodeId,
+        group: GroupId,
+        snapshot: &SnapshotRef,
+    ) -> Check {
+        let Some(running) = self.running(node) else {
+            return Ok(());
+        };
+        let opened = running.snapshots.open(group, snapshot.last, &snapshot.digest);
+        match opened {
+            Ok(_) => Ok(()),
+            Err(error) => violated("recovery", format!("{node} {group}: {error}")),
+        }
+    }
+}
