@@ -196,3 +196,97 @@ fn inconsistent(found: Inconsistent) -> LogError {
         reason: found.reason,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use coracle_proto::{GroupId, NodeId};
+
+    use super::*;
+    use crate::identity::Identity;
+    use crate::memory_disk::MemoryDisk;
+    use crate::row::rows;
+    use crate::table::{Change, Table};
+
+    fn commit(group: u64) -> Vec<u8> {
+        let group = GroupId(group);
+        let mut stream = Vec::new();
+        Record::Removed { group, born: 0 }.encode(&mut stream);
+        stream
+    }
+
+    /// What a table tells that holds these rows.
+    fn replayed(rows: Vec<(u64, Vec<u8>)>, anchor: Synced) -> Result<Replayed, String> {
+        let (path, temporary) = (Path::new("log"), Path::new("tmp"));
+        let disk = MemoryDisk::new();
+        let identity = Identity {
+            store: [1; 16],
+            node: NodeId(1),
+        };
+        Table::create(&disk, path, temporary, &identity).unwrap();
+        let table = Table::open(&disk, path, 0, false).unwrap();
+        let change = Change {
+            rows: rows.into_iter(),
+            delete_below: None,
+            quick_repair: false,
+        };
+        table.write(change).unwrap();
+        let view = table.view().unwrap();
+        replay(&view, anchor, LogIndex::new(0), Collector::new(1))
+            .map_err(|error| error.to_string())
+    }
+
+    fn three(first: u64) -> Vec<(u64, Vec<u8>)> {
+        let commits = (first..first + 3).map(|key| rows(key, first, &commit(key)).collect());
+        commits.collect::<Vec<Vec<_>>>().concat()
+    }
+
+    #[test]
+    fn rows_in_order_are_replayed() {
+        let replayed = replayed(three(4), Synced::of(5, &commit(5))).unwrap();
+        assert_eq!((replayed.next, replayed.last.commit), (7, 6));
+        assert_eq!(replayed.index.tombstones.len(), 3);
+    }
+
+    #[test]
+    fn a_row_missing_in_the_middle_is_found() {
+        let mut rows = three(1);
+        rows.remove(1);
+        let error = replayed(rows, Synced::nothing()).unwrap_err();
+        assert!(error.contains("row 2 is missing before row 3"), "{error}");
+    }
+
+    #[test]
+    fn rows_missing_at_the_beginning_are_found() {
+        let rows = three(1).split_off(2);
+        let error = replayed(rows, Synced::nothing()).unwrap_err();
+        assert!(error.contains("rows 1..3 are missing"), "{error}");
+    }
+
+    #[test]
+    fn rows_missing_at_the_end_are_lost_if_the_anchor_knows_of_them() {
+        let error = replayed(three(1), Synced::of(4, &commit(4))).unwrap_err();
+        assert!(error.contains("commit 4 was made durable"), "{error}");
+        assert!(error.contains("ends with commit 3"), "{error}");
+    }
+
+    #[test]
+    fn a_commit_without_its_last_row_is_found() {
+        let mut stream = Vec::new();
+        (0..3000).for_each(|group| stream.extend(commit(group)));
+        let mut rows: Vec<_> = rows(1, 1, &stream).collect();
+        assert_eq!(rows.len(), 4);
+        rows.pop();
+        let error = replayed(rows, Synced::nothing()).unwrap_err();
+        assert!(error.contains("commit 1 lacks its last 1 rows"), "{error}");
+    }
+
+    #[test]
+    fn rows_that_changed_places_are_found() {
+        let mut rows = three(1);
+        (rows[0].0, rows[1].0) = (2, 1);
+        let error = replayed(rows, Synced::nothing()).unwrap_err();
+        assert!(error.contains("under the key of another"), "{error}");
+    }
+}
