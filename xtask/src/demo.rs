@@ -1,6 +1,6 @@
 //! Builds a node and runs its demo.
 
-use std::{os::unix::process::CommandExt, process::Command};
+use std::{os::unix::process::CommandExt, path::PathBuf, process::Command};
 
 use crate::{
     plugins,
@@ -24,9 +24,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         }
     };
     let plugins = plugins::build()?;
-    build_node(release)?;
-    let profile = if release { "release" } else { "debug" };
-    let mut demo = Command::new(target_folder()?.join(profile).join("coracle"));
+    let programs = build_programs(&["coracle"], release)?;
+    let mut demo = Command::new(programs.join("coracle"));
     demo.arg("demo")
         .arg("--plugin")
         .arg(plugins.join("kv.wasm"))
@@ -36,16 +35,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     Err(not_started(&demo, &error))
 }
 
-/// Builds `coracle`. With `--workspace`, its dependencies have the same features as in `test`, so
-/// that nothing is compiled twice.
-pub(crate) fn build_node(release: bool) -> Result<(), Failure> {
+/// Builds programs of the workspace and answers the folder they are in. With `--workspace`, their
+/// dependencies have the same features as in `test`, so that nothing is compiled twice.
+pub(crate) fn build_programs(names: &[&str], release: bool) -> Result<PathBuf, Failure> {
     let mut build = cargo("build");
-    build.args(["--workspace", "--bin", "coracle"]);
+    build.arg("--workspace");
+    for name in names {
+        build.args(["--bin", name]);
+    }
     if release {
         build.arg("--release");
     }
-    step(
-        "building coracle (minutes the first time, then seconds)",
-        &mut build,
-    )
+    let what = format!(
+        "building {} (minutes the first time, then seconds)",
+        names.join(" and ")
+    );
+    step(&what, &mut build)?;
+    Ok(target_folder()?.join(if release { "release" } else { "debug" }))
 }

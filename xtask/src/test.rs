@@ -1,20 +1,20 @@
 //! Everything there is to test.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use crate::{
-    demo::build_node,
+    demo::build_programs,
     plugins,
     runs::{Failure, say, step},
     workspace::cargo,
 };
 
-/// How many histories the simulator plays in `test`: always the same ones.
+/// How many histories the simulator plays in `test`: always the same ones, each of them twice.
 const SEEDS: &str = "200";
 
 pub(crate) fn run() -> Result<(), Failure> {
     let plugins = plugins::build()?;
-    build_node(false)?;
+    let programs = build_programs(&["coracle", "coracle-sim"], false)?;
     step(
         "testing every crate, the plugins natively, and real processes",
         with(&plugins, cargo("test").arg("--workspace")),
@@ -24,8 +24,8 @@ pub(crate) fn run() -> Result<(), Failure> {
         cargo("build").args(["-p", "coracle-proto", "--target", "wasm32-wasip2"]),
     )?;
     step(
-        &format!("simulating {SEEDS} histories"),
-        cargo("run").args(["--quiet", "-p", "coracle-sim", "--", "--seeds", SEEDS]),
+        &format!("simulating {SEEDS} histories, each of them twice"),
+        Command::new(programs.join("coracle-sim")).args(["--seeds", SEEDS, "--twice"]),
     )?;
     say("all tests passed");
     Ok(())
@@ -33,27 +33,22 @@ pub(crate) fn run() -> Result<(), Failure> {
 
 /// `sim ARGS`.
 pub(crate) fn simulate(arguments: &[String]) -> Result<(), Failure> {
-    let mut run = cargo("run");
-    run.args(["--release", "-p", "coracle-sim", "--"])
-        .args(arguments);
-    if arguments.is_empty() {
-        run.args(["--seeds", SEEDS]);
-    }
-    step("running the simulator", &mut run)
+    let programs = build_programs(&["coracle-sim"], true)?;
+    step(
+        "running the simulator",
+        Command::new(programs.join("coracle-sim")).args(arguments),
+    )
 }
 
 /// `bench ARGS`.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
     let plugins = plugins::build()?;
-    let mut run = cargo("run");
-    run.args(["--release", "-p", "coracle-bench", "--"])
-        .args(arguments);
-    step("running the benchmarks", with(&plugins, &mut run))
+    let programs = build_programs(&["coracle-bench"], true)?;
+    let mut bench = Command::new(programs.join("coracle-bench"));
+    bench.args(arguments);
+    step("running the benchmarks", with(&plugins, &mut bench))
 }
 
-fn with<'a>(
-    plugins: &Path,
-    command: &'a mut std::process::Command,
-) -> &'a mut std::process::Command {
+fn with<'a>(plugins: &Path, command: &'a mut Command) -> &'a mut Command {
     command.env("CORACLE_PLUGINS", plugins)
 }

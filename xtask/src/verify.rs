@@ -31,7 +31,15 @@ pub(crate) fn run() -> Result<(), Failure> {
                 "-p",
                 "hostile-describe-trap",
             ])
-            .args(["--target", "wasm32-wasip2", "--", "-D", "warnings"]),
+            .args([
+                "--target",
+                "wasm32-wasip2",
+                "--profile",
+                "plugin",
+                "--",
+                "-D",
+                "warnings",
+            ]),
     )?;
     step(
         "building the docs",
