@@ -38,8 +38,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 /// Builds programs of the workspace and answers the folder they are in. With `--workspace`, their
 /// dependencies have the same features as in `test`, so that nothing is compiled twice.
 pub(crate) fn build_programs(names: &[&str], release: bool) -> Result<PathBuf, Failure> {
-    let mut build = cargo("build");
-    build.arg("--workspace");
+    let mut build = cargo("build --workspace");
     for name in names {
         build.args(["--bin", name]);
     }

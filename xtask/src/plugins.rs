@@ -18,8 +18,7 @@ const PROFILE: &str = "plugin";
 pub(crate) fn build() -> Result<PathBuf, Failure> {
     ensure_target()?;
     let names = names()?;
-    let mut build = cargo("build");
-    build.args(["--profile", PROFILE, "--target", TARGET]);
+    let mut build = cargo(&format!("build --profile {PROFILE} --target {TARGET}"));
     for name in &names {
         build.args(["-p", name]);
     }

@@ -17,11 +17,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     let programs = build_programs(&["coracle", "coracle-sim"], false)?;
     step(
         "testing every crate, the plugins natively, and real processes",
-        with(&plugins, cargo("test").arg("--workspace")),
+        with(&plugins, &mut cargo("test --workspace")),
     )?;
     step(
         "building the core for wasm, as a proof that it does no IO",
-        cargo("build").args(["-p", "coracle-proto", "--target", "wasm32-wasip2"]),
+        &mut cargo("build -p coracle-proto --target wasm32-wasip2"),
     )?;
     step(
         &format!("simulating {SEEDS} histories, each of them twice"),

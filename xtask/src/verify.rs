@@ -12,44 +12,25 @@ pub(crate) fn run() -> Result<(), Failure> {
     plugins::ensure_target()?;
     needs("fmt", "rustfmt")?;
     needs("clippy", "clippy")?;
-    step(
-        "checking the format",
-        cargo("fmt").args(["--all", "--check"]),
-    )?;
+    step("checking the format", &mut cargo("fmt --all --check"))?;
     step(
         "linting every crate",
-        cargo("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]),
+        &mut cargo("clippy --workspace --all-targets -- -D warnings"),
     )?;
+    let components = "-p coracle-guest -p hostile -p hostile-describe-trap";
+    let how = "--target wasm32-wasip2 --profile plugin -- -D warnings";
     step(
         "linting what only exists in a component",
-        cargo("clippy")
-            .args([
-                "-p",
-                "coracle-guest",
-                "-p",
-                "hostile",
-                "-p",
-                "hostile-describe-trap",
-            ])
-            .args([
-                "--target",
-                "wasm32-wasip2",
-                "--profile",
-                "plugin",
-                "--",
-                "-D",
-                "warnings",
-            ]),
+        &mut cargo(&format!("clippy {components} {how}")),
     )?;
     step(
         "building the docs",
-        cargo("doc")
-            .args(["--workspace", "--no-deps", "--document-private-items"])
+        cargo("doc --workspace --no-deps --document-private-items")
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
     step(
         "checking the rules of the house",
-        cargo("test").args(["--quiet", "-p", "xtask"]),
+        &mut cargo("test --quiet -p xtask"),
     )?;
     licences()?;
     say("all clean");
@@ -61,9 +42,9 @@ pub(crate) fn fix() -> Result<(), Failure> {
     needs("clippy", "clippy")?;
     step(
         "applying what clippy suggests",
-        cargo("clippy").args(["--workspace", "--all-targets", "--fix", "--allow-dirty"]),
+        &mut cargo("clippy --workspace --all-targets --fix --allow-dirty"),
     )?;
-    step("formatting", cargo("fmt").arg("--all"))
+    step("formatting", &mut cargo("fmt --all"))
 }
 
 /// A part of the toolchain that a minimal one lacks.

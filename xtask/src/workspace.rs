@@ -14,17 +14,17 @@ pub(crate) fn root() -> &'static Path {
         .expect("xtask is a folder of the workspace")
 }
 
-/// `cargo VERB`, in the workspace.
-pub(crate) fn cargo(verb: &str) -> Command {
+/// `cargo LINE`, in the workspace. The words of the line hold no spaces.
+pub(crate) fn cargo(line: &str) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.current_dir(root()).arg(verb);
+    command.current_dir(root()).args(line.split_whitespace());
     command
 }
 
 /// Cargo's target folder, wherever its settings put it.
 pub(crate) fn target_folder() -> Result<PathBuf, Failure> {
-    let metadata = output(cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
+    let metadata = output(&mut cargo("metadata --no-deps --format-version 1"))?;
     json_text(&metadata, "target_directory")
         .map(PathBuf::from)
         .ok_or_else(|| Failure::Other("cargo metadata names no target_directory".into()))
