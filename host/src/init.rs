@@ -11,6 +11,8 @@ use coracle_proto::NodeId;
 use coracle_transport::identity::{Authority, IdentityError};
 use serde::Serialize;
 
+use crate::server::FIRST_START;
+
 /// Nodes of a new cluster.
 pub const MAX_NODES: u64 = 9;
 
@@ -18,6 +20,11 @@ pub const MAX_NODES: u64 = 9;
 const PRIVATE_FOLDER: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 const PUBLIC_FILE: u32 = 0o644;
+
+const FIRST_START_TEXT: &str = "\
+This node was laid out and has never started. The file goes away when it does; with it gone, an
+empty data folder means that the node has lost its memory, and it will not start.
+";
 
 /// Where a node will listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +153,7 @@ pub fn init(
                 credentials.key_pem(),
                 PRIVATE_FILE,
             )?;
+            write(&folder.join(FIRST_START), FIRST_START_TEXT, PUBLIC_FILE)?;
             let config = folder.join("coracle.toml");
             write(
                 &config,

@@ -1,5 +1,7 @@
 //! Replicated state machines as WebAssembly plugins: the node and its command line.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod init;
+pub mod server;

@@ -237,6 +237,7 @@ impl Client {
         let mut call = Call::new(Method::POST, fsm_path(fsm, "/query")?, self.inner.timeout);
         call.body = request;
         call.repeatable = true;
+        call.read_only = true;
         if options.consistency == Consistency::Stale {
             call.set_header(header::CONSISTENCY, "stale")?;
         }
@@ -367,6 +368,7 @@ impl Client {
     async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, ClientError> {
         let mut call = Call::new(Method::GET, path, self.inner.timeout);
         call.repeatable = true;
+        call.read_only = true;
         self.send(&call).await?.json()
     }
 

@@ -23,8 +23,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
         "m" => 60_000,
         _ => return Err(InvalidDuration { text: text.into() }),
     };
-    let millis = number.parse::<u64>().ok().and_then(|n| n.checked_mul(scale));
-    millis.map(Duration::from_millis).ok_or_else(|| InvalidDuration { text: text.into() })
+    let millis = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(scale));
+    millis
+        .map(Duration::from_millis)
+        .ok_or_else(|| InvalidDuration { text: text.into() })
 }
 
 #[cfg(test)]
@@ -36,7 +41,16 @@ mod tests {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("5s"), Ok(Duration::from_secs(5)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "5", "s", "-5s", "5h", "1.5s", "5 s", "99999999999999999999s"] {
+        for bad in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "5h",
+            "1.5s",
+            "5 s",
+            "99999999999999999999s",
+        ] {
             assert!(parse_duration(bad).is_err(), "{bad:?}");
         }
         assert!(parse_duration(&format!("{}m", u64::MAX)).is_err());

@@ -31,6 +31,9 @@ pub enum ClientError {
     /// A node has answered with an error.
     #[error("{}", describe(.0))]
     Problem(Box<Problem>),
+    /// It was sent, and there was no answer; it would have changed nothing.
+    #[error("no answer: {}", list(.0))]
+    NoAnswer(Vec<AttemptError>),
     /// It was sent, and no answer says what became of it.
     #[error("outcome unknown: {}", list(.0))]
     Unknown(Vec<AttemptError>),
@@ -43,7 +46,7 @@ impl ClientError {
     /// Whether what was asked for has happened.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Request(_) | Self::Unreachable(_) => Outcome::NotApplied,
+            Self::Request(_) | Self::Unreachable(_) | Self::NoAnswer(_) => Outcome::NotApplied,
             Self::Problem(problem) => problem.outcome,
             Self::Unknown(_) | Self::Protocol(_) => Outcome::Unknown,
         }

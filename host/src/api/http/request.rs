@@ -23,7 +23,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 const JSON_BYTES: usize = 256 << 10;
 /// A body that is too large is read up to here before the answer: a client that is still sending
 /// would see a reset connection instead of the answer.
-const DRAIN_BYTES: usize = 16 << 20;
+const DRAIN_BYTES: usize = 64 << 20;
 /// The same, in time.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// How much longer than its own timeout the service may take to answer.

@@ -38,6 +38,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// Doing it twice is the same as doing it once.
     pub(super) repeatable: bool,
+    /// It changes nothing, however it ends.
+    pub(super) read_only: bool,
     pub(super) on_progress: Option<OnProgress>,
 }
 
@@ -66,6 +68,7 @@ impl Call {
             limit,
             body: Bytes::new(),
             repeatable: false,
+            read_only: false,
             on_progress: None,
         }
     }
@@ -100,10 +103,11 @@ impl History {
         self.attempts.push(attempt);
     }
 
-    fn give_up(self, last: Option<Box<Problem>>) -> ClientError {
+    fn give_up(self, last: Option<Box<Problem>>, read_only: bool) -> ClientError {
         match last {
             Some(problem) if policy::settles(&problem) => ClientError::Problem(problem),
             Some(problem) if problem.outcome == Outcome::Unknown => ClientError::Problem(problem),
+            _ if self.in_doubt && read_only => ClientError::NoAnswer(self.attempts),
             _ if self.in_doubt => ClientError::Unknown(self.attempts),
             Some(problem) => ClientError::Problem(problem),
             None => ClientError::Unreachable(self.attempts),
@@ -132,7 +136,7 @@ impl Client {
             };
             let too_late = Instant::now() + wait >= deadline;
             if next == Next::GiveUp || exhausted || too_late {
-                return Err(history.give_up(problem));
+                return Err(history.give_up(problem, call.read_only));
             }
             self.inner.move_on(at);
             sleep(wait).await;

@@ -1,0 +1,241 @@
+//! The command line: stdout is data, stderr is everything for people, the exit code says what
+//! happened.
+
+mod apply;
+mod bench;
+mod console;
+mod demo;
+mod failure;
+mod fsm;
+mod init;
+mod local;
+mod plugin;
+mod progress;
+mod query;
+mod snapshot;
+mod start;
+mod status;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use coracle_client::{Client, Endpoint, parse_duration};
+
+use failure::{Exit, Failure};
+
+/// Where a node listens unless told otherwise.
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7401";
+
+/// Replicated state machines as WebAssembly plugins.
+#[derive(Debug, Parser)]
+#[command(name = "coracle", version, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  coracle demo --plugin kv.wasm               three nodes in this process, and a shell
+  coracle init --nodes 3 --dir cluster        certificates and a configuration per node
+  coracle start --config cluster/n1/coracle.toml
+  coracle fsm create kv --plugin kv.wasm
+  coracle apply kv put boat coracle
+  coracle query kv get boat
+
+Exit codes:
+  0 ok              4 forbidden      7 unavailable, not applied
+  1 other failure   5 not found      8 timed out, outcome unknown
+  2 usage           6 conflict       9 refused by the fsm, or failed in it
+  3 no endpoint can be reached";
+
+/// What every command knows.
+#[derive(Debug, Args)]
+struct Global {
+    /// How results are printed.
+    #[arg(short, long, value_enum, default_value_t = Format::Text, global = true)]
+    output: Format,
+    /// A node's HTTP address; repeat it, or separate with commas [default: http://127.0.0.1:7401]
+    #[arg(
+        long = "endpoint",
+        value_name = "URL",
+        env = "CORACLE_ENDPOINTS",
+        value_delimiter = ',',
+        global = true
+    )]
+    endpoints: Vec<Endpoint>,
+    /// Time for one request, all attempts together, e.g. 500ms, 5s, 2m [default: 10s; 5m where a
+    /// plugin is compiled]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, global = true)]
+    timeout: Option<Duration>,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people; the bytes of a reply go out as they are.
+    Text,
+    /// One JSON document on one line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run three nodes in this process, with a shell to try and break them
+    Demo(demo::Demo),
+    /// Lay out a new cluster: certificates, and a configuration for each node
+    Init(init::Init),
+    /// Run a node until SIGTERM
+    Start(start::Start),
+    /// Apply a command to an fsm
+    Apply(apply::Apply),
+    /// Ask an fsm without changing it
+    Query(query::Query),
+    /// Upload and list plugins
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+    /// Create, list, show and remove fsms
+    #[command(subcommand)]
+    Fsm(fsm::Fsm),
+    /// Replace the plugin of a running fsm
+    Upgrade(fsm::Upgrade),
+    /// Take a snapshot of an fsm now
+    Snapshot(snapshot::Snapshot),
+    /// Show how the nodes see the cluster
+    Status(status::Status),
+    /// Measure
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+impl Global {
+    /// The endpoints given, or the default one.
+    fn endpoints(&self) -> Vec<Endpoint> {
+        if self.endpoints.is_empty() {
+            let default = DEFAULT_ENDPOINT.parse();
+            return vec![default.expect("invariant: the default endpoint is one")];
+        }
+        self.endpoints.clone()
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        self.client_of(self.endpoints())
+    }
+
+    fn client_of(&self, endpoints: Vec<Endpoint>) -> Result<Client, Failure> {
+        let mut builder = Client::builder(endpoints);
+        if let Some(timeout) = self.timeout {
+            builder = builder.timeout(timeout).admin_timeout(timeout);
+        }
+        Ok(builder.build()?)
+    }
+
+    fn json(&self) -> bool {
+        self.output == Format::Json
+    }
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no failures; nothing is left to do if they cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Ok.into()
+            };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::other(format!("cannot start threads: {error}")).report(&cli),
+    };
+    let result = runtime.block_on(run(&cli));
+    // Blocked threads, such as one that reads stdin, must not hold up the end.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => failure.report(&cli),
+    }
+}
+
+impl Failure {
+    fn report(&self, cli: &Cli) -> ExitCode {
+        self.print(cli.global.json());
+        self.exit.into()
+    }
+}
+
+async fn run(cli: &Cli) -> Result<(), Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Demo(command) => command.run(global).await,
+        Command::Init(command) => command.run(global),
+        Command::Start(command) => command.run().await,
+        Command::Apply(command) => command.run(global).await,
+        Command::Query(command) => command.run(global).await,
+        Command::Plugin(command) => command.run(global).await,
+        Command::Fsm(command) => command.run(global).await,
+        Command::Upgrade(command) => command.run(global).await,
+        Command::Snapshot(command) => command.run(global).await,
+        Command::Status(command) => command.run(global).await,
+        Command::Bench(command) => command.run(global).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_may_stand_anywhere() {
+        for line in [
+            "coracle --endpoint http://a:1 -o json apply kv put a 1",
+            "coracle apply --endpoint http://a:1 kv -o json put a 1",
+            "coracle apply kv put a 1 --endpoint http://a:1 -o json",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            assert_eq!(
+                cli.global.endpoints()[0].to_string(),
+                "http://a:1",
+                "{line}"
+            );
+            assert!(cli.global.json(), "{line}");
+        }
+    }
+
+    #[test]
+    fn usage_errors_are_found_before_anything_is_sent() {
+        for line in [
+            "coracle",
+            "coracle apply",
+            "coracle apply kv",
+            "coracle apply kv put --lines f",
+            "coracle apply kv --lines f --key k",
+            "coracle fsm create kv",
+            "coracle fsm create kv --plugin f --config novalue",
+            "coracle status --timeout soon",
+            "coracle status --endpoint ftp://a",
+            "coracle init --nodes three",
+            "coracle bench apply --clients 0",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! `coracle fsm` and `coracle upgrade`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use coracle_client::{Client, CreateFsm, DigestHex, FsmInfo, LimitOverrides};
+use serde_json::{Map, Value};
+
+use super::{Failure, Global, console, plugin, progress};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Fsm {
+    /// Create an fsm; returns when it serves
+    Create(Create),
+    /// List the fsms
+    List,
+    /// Show one fsm
+    Show {
+        /// The fsm
+        name: String,
+    },
+    /// Remove an fsm and its state, for good
+    Remove {
+        /// The fsm
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  coracle fsm create kv --plugin kv.wasm
+  coracle fsm create jobs --plugin queue.wasm --config retries=3 --limit memory_bytes=67108864")]
+pub(super) struct Create {
+    /// Its name: a-z, 0-9, '-', '_', beginning with a letter
+    name: String,
+    /// The plugin: a file, which is uploaded, or the digest of one that was
+    #[arg(long, value_name = "FILE|SHA256")]
+    plugin: PathBuf,
+    /// A setting for the plugin; repeat it
+    #[arg(long = "config", value_name = "KEY=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
+    /// A limit that differs from the default, e.g. memory_bytes, command_fuel; repeat it
+    #[arg(long = "limit", value_name = "KEY=NUMBER", value_parser = limit)]
+    limits: Vec<(String, u64)>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Returns when the new plugin serves on the leader; prints the log index from which on it does. If
+its restore fails, the old plugin goes on and the exit code is 9.
+
+Example:
+  coracle upgrade kv kv-v2.wasm")]
+pub(super) struct Upgrade {
+    /// The fsm
+    fsm: String,
+    /// The plugin: a file, which is uploaded, or the digest of one that was
+    #[arg(value_name = "FILE|SHA256")]
+    plugin: PathBuf,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("want KEY=VALUE".into()),
+    }
+}
+
+fn limit(text: &str) -> Result<(String, u64), String> {
+    let (key, value) = setting(text).map_err(|_| "want KEY=NUMBER")?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("{value:?} is not a number"))?;
+    Ok((key, value))
+}
+
+impl Fsm {
+    pub(super) async fn run(&self, global: &Global) -> Result<(), Failure> {
+        let client = global.client()?;
+        match self {
+            Self::Create(create) => {
+                let info = create.run(&client).await?;
+                if global.json() {
+                    console::json(&info)
+                } else {
+                    print(&[info])
+                }
+            }
+            Self::List => {
+                let list = client.list_fsms().await?;
+                if global.json() {
+                    console::json(&list)
+                } else {
+                    print(&list.fsms)
+                }
+            }
+            Self::Show { name } => {
+                let info = client.get_fsm(name).await?;
+                if global.json() {
+                    console::json(&info)
+                } else {
+                    print(&[info])
+                }
+            }
+            Self::Remove { name } => {
+                let label = format!("removing {name}");
+                let removed = progress::during(&label, client.remove_fsm(name)).await?;
+                if global.json() {
+                    return console::json(&removed);
+                }
+                console::say(&format!("fsm {name} is removed"));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Create {
+    async fn run(&self, client: &Client) -> Result<FsmInfo, Failure> {
+        let limits = self
+            .limits
+            .iter()
+            .map(|(k, v)| (k.clone(), Value::from(*v)));
+        let limits = Value::Object(limits.collect::<Map<_, _>>());
+        let limits: LimitOverrides =
+            serde_json::from_value(limits).map_err(|e| Failure::usage(format!("--limit: {e}")))?;
+        let config = self.settings.iter().cloned().collect();
+        create(
+            client,
+            &self.name,
+            &self.plugin,
+            CreateFsm {
+                plugin: DigestHex([0; 32]),
+                config,
+                limits,
+            },
+        )
+        .await
+    }
+}
+
+/// Uploads the plugin if it is a file, and creates the fsm from it.
+pub(super) async fn create(
+    client: &Client,
+    name: &str,
+    plugin: &Path,
+    spec: CreateFsm,
+) -> Result<FsmInfo, Failure> {
+    coracle_client::check_fsm_name(name).map_err(|e| Failure::usage(e.to_string()))?;
+    let spec = CreateFsm {
+        plugin: resolve(client, plugin).await?,
+        ..spec
+    };
+    let label = format!("creating fsm {name}");
+    Ok(progress::during(&label, client.create_fsm(name, &spec)).await?)
+}
+
+/// The digest of a plugin the cluster has after this.
+async fn resolve(client: &Client, plugin: &Path) -> Result<DigestHex, Failure> {
+    let digest = plugin.to_str().and_then(|text| text.parse().ok());
+    match digest {
+        Some(digest) if !plugin.exists() => Ok(digest),
+        _ => Ok(plugin::upload(client, plugin).await?.digest),
+    }
+}
+
+impl Upgrade {
+    pub(super) async fn run(&self, global: &Global) -> Result<(), Failure> {
+        let client = global.client()?;
+        let upgraded = upgrade(&client, &self.fsm, &self.plugin).await?;
+        if global.json() {
+            console::json(&upgraded)
+        } else {
+            console::data(&upgraded.index.to_string())
+        }
+    }
+}
+
+/// Uploads the plugin if it is a file, and has the fsm go on with it.
+pub(super) async fn upgrade(
+    client: &Client,
+    fsm: &str,
+    plugin: &Path,
+) -> Result<coracle_client::Upgraded, Failure> {
+    coracle_client::check_fsm_name(fsm).map_err(|e| Failure::usage(e.to_string()))?;
+    let digest = resolve(client, plugin).await?;
+    let label = format!("upgrading {fsm}");
+    Ok(progress::during(&label, client.upgrade(fsm, digest)).await?)
+}
+
+fn print(fsms: &[FsmInfo]) -> Result<(), Failure> {
+    let head = ["NAME", "GROUP", "STATE", "PLUGIN", "CONFIG"]
+        .map(str::to_owned)
+        .to_vec();
+    let rows = fsms.iter().map(|fsm| {
+        let config: Vec<_> = fsm.config.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let plugin = fsm.plugin.to_string();
+        vec![
+            fsm.name.clone(),
+            fsm.group.to_string(),
+            fsm.state.to_string(),
+            plugin[..12].to_owned(),
+            config.join(" "),
+        ]
+    });
+    console::data(&console::table(
+        &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
+    ))
+}

@@ -1,0 +1,93 @@
+//! `coracle plugin`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clap::Subcommand;
+use coracle_client::{Client, PluginInfo};
+
+use super::progress::{Progress, Unit};
+use super::{Failure, Global, console};
+
+/// Larger files are not read; nodes have a smaller limit of their own (`limits.plugin_bytes`).
+const MAX_FILE_BYTES: u64 = 256 << 20;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Plugin {
+    /// Upload a plugin; prints its digest
+    #[command(after_help = "Example:\n  coracle plugin add kv.wasm")]
+    Add {
+        /// A WebAssembly component
+        file: PathBuf,
+    },
+    /// List the plugins the cluster has
+    List,
+}
+
+impl Plugin {
+    pub(super) async fn run(&self, global: &Global) -> Result<(), Failure> {
+        let client = global.client()?;
+        match self {
+            Self::Add { file } => {
+                let info = upload(&client, file).await?;
+                if global.json() {
+                    console::json(&info)
+                } else {
+                    console::data(&describe(&info))
+                }
+            }
+            Self::List => {
+                let list = client.list_plugins().await?;
+                if global.json() {
+                    console::json(&list)
+                } else {
+                    print(&list.plugins)
+                }
+            }
+        }
+    }
+}
+
+fn describe(info: &PluginInfo) -> String {
+    info.digest.to_string()
+}
+
+fn print(plugins: &[PluginInfo]) -> Result<(), Failure> {
+    let head = ["DIGEST", "NAME", "VERSION", "BYTES"]
+        .map(str::to_owned)
+        .to_vec();
+    let rows = plugins.iter().map(|p| {
+        vec![
+            p.digest.to_string(),
+            p.name.clone(),
+            p.version.clone(),
+            p.bytes.to_string(),
+        ]
+    });
+    console::data(&console::table(
+        &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
+    ))
+}
+
+/// Uploads a file, with a progress bar.
+pub(super) async fn upload(client: &Client, file: &Path) -> Result<PluginInfo, Failure> {
+    let bytes = read(file)?;
+    let label = format!("uploading {}", file.display());
+    let progress = Arc::new(Progress::new(label, Unit::Bytes, Some(bytes.len() as u64)));
+    let told = Arc::clone(&progress);
+    let uploaded = client.put_plugin(bytes, move |sent| told.set(sent)).await;
+    progress.finish();
+    uploaded.map_err(|e| Failure::from(e).at(&file.display().to_string()))
+}
+
+fn read(file: &Path) -> Result<Bytes, Failure> {
+    let failed = |e| Failure::other(format!("cannot read {}: {e}", file.display()));
+    let length = std::fs::metadata(file).map_err(failed)?.len();
+    if length > MAX_FILE_BYTES {
+        let path = file.display();
+        let text = format!("{path} has {length} bytes, a plugin at most {MAX_FILE_BYTES}");
+        return Err(Failure::other(text));
+    }
+    std::fs::read(file).map(Bytes::from).map_err(failed)
+}
