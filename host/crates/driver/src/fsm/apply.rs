@@ -5,7 +5,7 @@ use coracle_proto::{Configuration, Entry, EntryKind, Index};
 
 use super::group::GroupResult;
 use super::history::{GuestFailure, Origin, Stop, Trouble, decode, environment};
-use super::sessions::{Session, body_digest};
+use super::sessions::Session;
 use super::verdict::{Skipped, Verdict};
 use super::worker::{Phase, Worker};
 use crate::payload::{Body, Group};
@@ -121,12 +121,12 @@ impl Worker {
     }
 
     fn remember(&mut self, index: Index, group: &Group, result: &GroupResult) {
-        for (ordinal, (header, verdict)) in group.headers().iter().zip(&result.verdicts).enumerate()
-        {
-            if let (Some(key), Verdict::Applied(outcome)) = (header.key, verdict) {
+        for (header, verdict) in group.headers().iter().zip(&result.verdicts) {
+            let Some(key) = header.key else { continue };
+            if let (Verdict::Applied(outcome), Some((body, _))) = (verdict, result.keys.get(&key)) {
                 self.sessions.insert(Session {
                     key,
-                    body: body_digest(group.body(ordinal)),
+                    body: *body,
                     index,
                     outcome: outcome.clone(),
                 });

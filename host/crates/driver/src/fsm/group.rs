@@ -23,7 +23,12 @@ pub(super) struct GroupResult {
     pub(super) failed: u32,
     /// What a rebuild does.
     pub(super) skipped: Skipped,
+    /// The keys that were used for the first time.
+    pub(super) keys: Keys,
 }
+
+/// Digest of the body and ordinal of the first command with a key.
+pub(super) type Keys = BTreeMap<Key, (Digest, usize)>;
 
 /// What is to be done with one command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,17 +48,19 @@ impl Worker {
         environment: &Environment,
         group: &Group,
     ) -> Result<GroupResult, Stop> {
-        let plans = self.plan(group);
+        let (plans, keys) = self.plan(group);
         let calls: Vec<usize> = (0..plans.len())
             .filter(|&ordinal| plans[ordinal] == Plan::Call)
             .collect();
         let (outcomes, one_by_one) = self.call_group(environment, group, &calls)?;
-        Ok(conclude(plans, outcomes, one_by_one, environment.index))
+        let mut result = conclude(plans, outcomes, one_by_one, environment.index);
+        result.keys = keys;
+        Ok(result)
     }
 
     /// Decides what is called, from the replicated state alone.
-    fn plan(&self, group: &Group) -> Vec<Plan> {
-        let mut seen: BTreeMap<Key, (Digest, usize)> = BTreeMap::new();
+    fn plan(&self, group: &Group) -> (Vec<Plan>, Keys) {
+        let mut seen = Keys::new();
         let mut plans = Vec::with_capacity(group.len());
         for (ordinal, header) in group.headers().iter().enumerate() {
             let body = group.body(ordinal);
@@ -73,17 +80,11 @@ impl Worker {
                 (None, Some(_)) => Plan::Call,
             });
         }
-        plans
+        (plans, seen)
     }
 
     /// Whether this key was used before, in the table or earlier in this group.
-    fn known(
-        &self,
-        key: Key,
-        body: &[u8],
-        ordinal: usize,
-        seen: &mut BTreeMap<Key, (Digest, usize)>,
-    ) -> Option<Plan> {
+    fn known(&self, key: Key, body: &[u8], ordinal: usize, seen: &mut Keys) -> Option<Plan> {
         let digest = body_digest(body);
         if let Some(session) = self.sessions.get(&key) {
             return Some(Plan::Cut(if session.body == digest {
@@ -228,6 +229,7 @@ fn conclude(plans: Vec<Plan>, outcomes: Outcomes, one_by_one: bool, index: Index
             left_out: Vec::new(),
             one_by_one,
         },
+        keys: Keys::new(),
     };
     for (ordinal, (plan, outcome)) in plans.into_iter().zip(outcomes).enumerate() {
         let called = plan == Plan::Call;

@@ -410,7 +410,8 @@ impl Worker {
             group,
             index: self.applied,
         });
-        if self.phase == Phase::Empty {
+        // It may still come in what is committed.
+        if self.phase == Phase::Empty && self.applied >= self.commit {
             self.reports.push_back(Report::NotCreated { group });
         }
         if let Some(instance) = &self.live

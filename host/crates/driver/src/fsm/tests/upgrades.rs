@@ -96,6 +96,23 @@ fn an_upgrade_from_one_that_cannot_be_saved_repeats_the_tail() {
 }
 
 #[test]
+fn a_repeated_tail_begins_at_the_last_checkpoint() {
+    let mut rig = Rig::created(&[]);
+    rig.commands(&["put a 1"]);
+    rig.host(HostEntry::Activate(next(&[("snapshot", "trap")])));
+    rig.commands(&["append a 2"]);
+
+    let activated = outcome(rig.host(HostEntry::Activate(spec(&[("version", "v3:")]))));
+    rig.commands(&["append a 3", "trap"]);
+    let (before, history) = (rig.status(), rig.history());
+    rig.restart();
+
+    assert_eq!(activated, Outcome::Done);
+    assert_eq!(rig.ask("get a"), "v3:123");
+    assert_eq!((rig.status(), rig.history()), (before, history));
+}
+
+#[test]
 fn an_upgrade_whose_tail_fails_in_the_new_one_keeps_the_old_one() {
     let mut rig = Rig::created(&[("snapshot", "trap")]);
     rig.commands(&["put a 1"]);
