@@ -90,7 +90,8 @@ pub enum Effect {
         hard_state: Option<HardState>,
         /// What it covers.
         meta: SnapshotMeta,
-        /// False: the log already matches at `meta.last`; entries above it are kept.
+        /// False: the log already matches at `meta.last`; entries above it are kept. The core
+        /// has no use for such a snapshot so far: it answers the leader and asks for nothing.
         truncate: bool,
     },
     /// Everything up to here is committed and durable here: it may be applied.

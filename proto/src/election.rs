@@ -412,4 +412,17 @@ mod tests {
         assert_eq!(step(&mut raft, persisted(1, 2)), ["commit 1"]);
         assert_eq!(raft.deadline(), None, "nobody to talk to");
     }
+
+    #[test]
+    fn the_end_of_an_older_write_is_not_that_of_the_vote() {
+        let mut alone = initial(&[]);
+        alone.configurations[0].voters = [replica(1)].into();
+        let mut raft = Raft::new(config(1), alone, Instant(0), 0);
+        step(&mut raft, timeout());
+        step(&mut raft, timeout());
+        assert_eq!(step(&mut raft, persisted(1, 1)), NOTHING);
+        assert_eq!(raft.role(), Role::Candidate);
+        step(&mut raft, persisted(2, 2));
+        assert_eq!(raft.role(), Role::Leader);
+    }
 }

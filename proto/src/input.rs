@@ -54,7 +54,8 @@ pub enum Input {
     LogRead {
         /// For whom it was asked.
         to: ReplicaId,
-        /// The entries from the index that was asked for; at least one.
+        /// The entries from the index that was asked for; none if they are gone. Every
+        /// `ReadLog` has to be answered: until then nothing else is read for that peer.
         entries: Vec<Entry>,
     },
     /// A snapshot transfer asked for by [`Effect::SendSnapshot`](crate::Effect::SendSnapshot) ended.

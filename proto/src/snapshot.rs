@@ -79,6 +79,20 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_of_the_current_term_is_not_acknowledged_early_either() {
+        let mut raft = follower(&[1, 1]);
+        let effects = step(&mut raft, from(2, 1, snapshot(id(1, 9))));
+        assert_eq!(effects.len(), 2, "{effects:?}");
+        assert_eq!(
+            step(&mut raft, from(2, 1, append(id(1, 9), &[], 9))),
+            [""; 0],
+            "nor is a probe at its end"
+        );
+        let ack = "send n1.0->n2.0 t1 matched 9";
+        assert_eq!(step(&mut raft, persisted(1, 1)), [ack, ack]);
+    }
+
+    #[test]
     fn a_conflicting_tail_does_not_survive_a_snapshot() {
         let mut raft = follower(&[1, 1, 1, 1, 1]);
         step(&mut raft, from(2, 3, snapshot(id(2, 3))));
