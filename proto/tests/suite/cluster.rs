@@ -147,6 +147,8 @@ pub(crate) struct Cluster {
     pub(crate) leaders: BTreeMap<Term, ReplicaId>,
     /// Entries seen committed, by index.
     pub(crate) committed: BTreeMap<Index, LogId>,
+    /// The term of whoever applied it first, at or above the one that committed it.
+    committed_in: BTreeMap<Index, Term>,
     /// Pairs (from, to) that lose everything.
     pub(crate) cut: BTreeSet<(u64, u64)>,
     /// Nodes whose disks finish nothing.
@@ -179,6 +181,7 @@ impl Cluster {
             network: VecDeque::new(),
             leaders: BTreeMap::new(),
             committed: BTreeMap::new(),
+            committed_in: BTreeMap::new(),
             cut: BTreeSet::new(),
             hung: BTreeSet::new(),
             configure: Box::new(configure),
@@ -259,11 +262,27 @@ impl Cluster {
         for effect in effects {
             self.take(node, effect);
         }
-        let status = &self.nodes[&node].raft;
-        if status.role() == Role::Leader {
-            let term = status.status().hard_state.term;
-            let leader = *self.leaders.entry(term).or_insert(replica(node));
-            assert_eq!(leader, replica(node), "two leaders in term {term}");
+        if self.nodes[&node].raft.role() == Role::Leader {
+            self.check_leader(node);
+        }
+    }
+
+    /// Election safety, and leader completeness: what was committed up to its term is in its log.
+    pub(crate) fn check_leader(&mut self, node: u64) {
+        let raft = &self.nodes[&node].raft;
+        let term = raft.status().hard_state.term;
+        let floor = raft.status().floor.index;
+        if let Some(known) = self.leaders.insert(term, replica(node)) {
+            assert_eq!(known, replica(node), "two leaders in term {term}");
+        }
+        let due = self.committed_in.iter().rev();
+        for (index, _) in due.filter(|(_, seen)| **seen <= term) {
+            if *index < floor {
+                break;
+            }
+            let id = self.committed[index];
+            let own = raft.term_at(*index);
+            assert_eq!(own, Some(id.term), "n{node} leads term {term} without {id}");
         }
     }
 
@@ -371,7 +390,9 @@ impl Cluster {
     /// durable at itself.
     fn apply(&mut self, node: u64, index: Index) {
         let from = Index::try_from(self.nodes[&node].applied.len()).expect("small") + 1;
+        let term = self.nodes[&node].raft.status().hard_state.term;
         for index in from..=index {
+            self.committed_in.entry(index).or_insert(term);
             let disk = &self.nodes[&node].disk;
             let id = disk
                 .id_at(index)
