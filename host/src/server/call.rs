@@ -6,7 +6,7 @@ use bytes::Bytes;
 use coracle_client::{Code, Outcome as Happened};
 use coracle_driver::task::{Answer, NotApplied, Outcome};
 use coracle_driver::{Digest, FailureClass};
-use coracle_proto::{GroupId, Index, NodeId};
+use coracle_proto::{Index, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::api::ApiError;
@@ -85,7 +85,7 @@ pub(super) struct Failure {
     pub(super) leader: Option<u64>,
     /// The entry, where it was applied.
     pub(super) index: Option<Index>,
-    is_final: bool,
+    pub(super) is_final: bool,
     /// The outcome of an earlier command with the same key.
     pub(super) replayed: bool,
     /// One line each, for instance imports that are not allowed.
@@ -290,21 +290,6 @@ impl From<Failure> for ApiError {
 }
 
 impl Call {
-    /// The group whose leader answers it; `None`: the node that is asked does.
-    pub(super) fn group(&self) -> Option<GroupId> {
-        match self {
-            Self::Apply { group, .. }
-            | Self::Query { group, .. }
-            | Self::ReadPoint { group }
-            | Self::Upgrade { group, .. }
-            | Self::Checkpoint { group } => Some(GroupId(*group)),
-            Self::Directory { .. } | Self::CreateFsm { .. } | Self::RemoveFsm { .. } => {
-                Some(GroupId::SYSTEM)
-            }
-            Self::Stage { .. } => None,
-        }
-    }
-
     /// Whether it changes nothing.
     pub(super) fn is_read(&self) -> bool {
         matches!(self, Self::Query { .. } | Self::ReadPoint { .. })

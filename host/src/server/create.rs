@@ -13,6 +13,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Shell;
 use super::call::{Failure, Reply};
 
+/// In the directory's refusal of a second creation in one entry.
+const SAME_ENTRY: &str = "created by the same entry";
+
 impl Shell {
     /// Creates the fsm and waits for its first entry's outcome. One whose state machine does not
     /// start is removed again, so that its name is free for the next attempt.
@@ -39,14 +42,7 @@ impl Shell {
             limits,
             nodes: self.all_nodes(),
         };
-        let group = match self.directory_here(&command, deadline).await? {
-            Reply::Applied { index, reply, .. } => created_group(index, &reply),
-            reply => {
-                return Err(Failure::unknown(format!(
-                    "the directory answered {reply:?}"
-                )));
-            }
-        };
+        let group = self.register(&command, deadline).await?;
         match self.wait_started(group, deadline).await? {
             WorkerState::Failed { reason } => {
                 let retire = DirectoryCommand::RetireFsm { name };
@@ -60,6 +56,25 @@ impl Shell {
                 Err(Failure::unknown(detail))
             }
             _ => Ok(Reply::Group { group: group.0 }),
+        }
+    }
+
+    /// Two creations in one entry would want the same group id: the directory refuses the second,
+    /// which then goes into a later entry.
+    async fn register(
+        &self,
+        command: &DirectoryCommand,
+        deadline: Instant,
+    ) -> Result<GroupId, Failure> {
+        loop {
+            match self.directory_here(command, deadline).await {
+                Ok(Reply::Applied { index, reply, .. }) => return Ok(created_group(index, &reply)),
+                Ok(reply) => {
+                    return Err(Failure::unknown(format!("the directory answered {reply:?}")));
+                }
+                Err(failure) if failure.detail.contains(SAME_ENTRY) && Instant::now() < deadline => {}
+                Err(failure) => return Err(failure),
+            }
         }
     }
 

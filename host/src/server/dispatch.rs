@@ -12,7 +12,7 @@ use coracle_log::Reader;
 use coracle_proto::{GroupId, NodeId};
 use coracle_transport::Lane;
 use tokio::sync::mpsc;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
 use super::Shell;
 use super::queue::Queue;
@@ -38,6 +38,7 @@ impl Dispatch {
         if out.is_empty() {
             return;
         }
+        trace!(?out);
         self.writes.push_all(out.writes.drain(..));
         self.send(out);
         for group in out.started.drain(..) {

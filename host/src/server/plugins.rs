@@ -8,7 +8,6 @@ use bytes::Bytes;
 use coracle_driver::{Digest, Disk};
 use coracle_runtime::{Engine, Plugin, StageError};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
 
 /// Folder of the plugins' bytes.
 const FOLDER: &str = "plugins";
@@ -49,7 +48,6 @@ pub(super) struct Plugins {
     compiled: Mutex<BTreeMap<Digest, Arc<Plugin>>>,
     /// One compilation at a time: each takes a core and a lot of memory.
     compiling: Mutex<()>,
-    arrivals: watch::Sender<u64>,
 }
 
 impl Plugins {
@@ -65,13 +63,7 @@ impl Plugins {
             disk,
             compiled: Mutex::default(),
             compiling: Mutex::default(),
-            arrivals: watch::Sender::new(0),
         })
-    }
-
-    /// Changes whenever a plugin arrived.
-    pub(super) fn arrivals(&self) -> watch::Receiver<u64> {
-        self.arrivals.subscribe()
     }
 
     /// Takes a plugin in: checks, compiles and stores it. Blocks for as long as compiling takes;
@@ -88,7 +80,6 @@ impl Plugins {
         if !self.is_stored(&digest) {
             self.store(digest, bytes)?;
         }
-        self.arrivals.send_modify(|count| *count += 1);
         Ok(plugin)
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use coracle_client::Code;
 use coracle_driver::LeaderChange;
 use coracle_driver::directory::DirectoryHandle;
-use coracle_driver::{Disk, Limits, Snapshots};
+use coracle_driver::{Limits, Snapshots};
 use coracle_proto::{GroupId, NodeId};
 use coracle_transport::Transport;
 use tokio::sync::{oneshot, watch};
@@ -27,7 +27,6 @@ use crate::config::{Config, resolve_limits};
 pub(super) struct Shell {
     pub(super) node: NodeId,
     pub(super) config: Config,
-    pub(super) disk: Arc<dyn Disk>,
     pub(super) inbox: Inbox,
     pub(super) waiters: Arc<Waiters>,
     pub(super) views: Arc<Views>,

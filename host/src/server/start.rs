@@ -214,7 +214,7 @@ fn assemble(config: Config, storage: Storage) -> anyhow::Result<Parts> {
     let counters = Arc::new(LogCounters::default());
     let (notes, noted) = mpsc::unbounded_channel();
     let (transfers, transferred) = mpsc::unbounded_channel();
-    let plugins = Arc::new(Plugins::open(engine(&config)?, Arc::clone(&disk))?);
+    let plugins = Arc::new(Plugins::open(engine(&config)?, disk)?);
     let directory = DirectoryHandle::default();
     let machines: Arc<dyn Machines> = Arc::new(NativeMachines::new(
         directory.clone(),
@@ -223,7 +223,6 @@ fn assemble(config: Config, storage: Storage) -> anyhow::Result<Parts> {
     let log: Arc<dyn LogReader> = Arc::new(reader.clone());
     let shell = Arc::new(Shell {
         node: NodeId(config.node),
-        disk,
         inbox: inbox.clone(),
         waiters: Arc::new(Waiters::default()),
         views: Arc::new(Views::default()),

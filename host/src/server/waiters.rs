@@ -64,6 +64,7 @@ impl Waiters {
     }
 
     /// How many wait.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.waiting
             .lock()

@@ -10,7 +10,7 @@ use coracle_driver::task::{Report, Task};
 use coracle_driver::{Digest, Reply};
 use coracle_proto::{GroupId, Index};
 use tokio::sync::{mpsc, oneshot};
-use tracing::error;
+use tracing::{error, trace};
 
 use super::clock::Clock;
 use super::consensus::Inbox;
@@ -63,6 +63,7 @@ impl WorkerActor {
     }
 
     fn deliver(&self, report: Report) {
+        trace!(?report);
         match report {
             Report::Answer { ticket, answer } => self.reports.waiters.answer(ticket, answer),
             Report::PluginMissing { group, plugin } => {

@@ -82,7 +82,7 @@ impl Group {
             ..Initial::default()
         };
         let mut group = Self::new(turn, id, born, initial);
-        group.create = create;
+        group.set_create(create);
         group
     }
 
