@@ -1,10 +1,10 @@
 //! The durable log of a node on redb, and its snapshot files.
 //!
 //! All groups of a node share one file. What is written together is one *commit*: a stream of
-//! checksummed [records](record), cut into [rows](row) under consecutive keys, durable with one
-//! fsync. An [index](index) in memory knows what is live and where; it is built anew at each
-//! start by [replaying](replay) every row, so nothing that is damaged or missing goes unnoticed.
-//! Rows go as a [strict prefix](collector) only. An [anchor](anchor) outside redb tells when the
+//! checksummed records, cut into rows under consecutive keys, durable with one
+//! fsync. An index in memory knows what is live and where; it is built anew at each
+//! start by replaying every row, so nothing that is damaged or missing goes unnoticed.
+//! Rows go as a strict prefix only. An anchor outside redb tells when the
 //! disk has forgotten what it promised to keep.
 
 mod anchor;

@@ -204,3 +204,46 @@ fn low_water_is_reported_and_the_ballast_makes_room_for_votes() {
     store.commit(&[vote(1, 3)]).unwrap();
     assert_eq!(used("log/ballast"), 0);
 }
+
+/// The process dies between the row and the anchor; the vote is found and may be acted on, so from
+/// then on it must be missed if it is gone.
+#[test]
+fn a_start_anchors_what_it_found_beyond_the_anchor() {
+    let killed_before_the_anchor = |operations| {
+        let disk = MemoryDisk::new();
+        let (mut store, _reader) = hosted(&disk);
+        store.close().unwrap();
+        let old = disk.contents(Path::new(LOG)).unwrap();
+        let (mut store, _reader, _) = open(&disk).unwrap();
+        disk.fail_after(operations, Fault::Crash);
+        let error = store.commit(&[vote(1, 7)]).unwrap_err();
+        disk.restart();
+        let anchor = error.to_string().contains("writing the anchor");
+        anchor.then_some((disk, old))
+    };
+    let (disk, old) = (0..).find_map(killed_before_the_anchor).unwrap();
+    let (_store, _reader, recovered) = open(&disk).unwrap();
+    assert_eq!(recovered.groups[&G].initial.hard_state, voted(7));
+    disk.restart();
+    disk.restore(Path::new(LOG), &old);
+    let error = open(&disk).unwrap_err();
+    assert!(matches!(error, LogError::Lost { .. }), "{error}");
+}
+
+#[test]
+fn the_anchored_row_is_never_collected() {
+    let disk = MemoryDisk::new();
+    let options = || Options {
+        anchor_commits: u64::MAX,
+        ..options()
+    };
+    let open = || Store::open(Arc::new(disk.clone()), options());
+    let (mut store, _reader, _) = open().unwrap();
+    store.commit(&[host(1, 0)]).unwrap();
+    for index in 1..=200 {
+        let write = append(1, vec![entry(1, index, 1000)]);
+        store.commit(&[write, compact(1, 1, index - 1)]).unwrap();
+    }
+    drop(store);
+    assert_eq!(open().unwrap().2.groups[&G].initial.last, 200);
+}

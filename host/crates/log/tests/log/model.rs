@@ -41,8 +41,11 @@ enum Step {
 #[derive(Debug, Clone)]
 enum Action {
     Commit(Vec<(u64, Step)>),
-    /// The power goes at the so-manieth operation of the next commit.
-    PowerFails(u64),
+    /// At the so-manieth operation from here the power goes, or the process is killed.
+    Fails {
+        operations: u64,
+        power: bool,
+    },
     Crash(u64),
     Reopen {
         close: bool,
@@ -214,7 +217,8 @@ fn step() -> impl Strategy<Value = Step> {
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         12 => prop::collection::vec((1_u64..5, step()), 1..5).prop_map(Action::Commit),
-        1 => (0_u64..40).prop_map(Action::PowerFails),
+        2 => (0_u64..40, any::<bool>())
+            .prop_map(|(operations, power)| Action::Fails { operations, power }),
         1 => any::<u64>().prop_map(Action::Crash),
         1 => any::<bool>().prop_map(|close| Action::Reopen { close }),
     ]
@@ -226,6 +230,8 @@ struct World {
     /// What is acknowledged, and what may be there instead.
     model: Model,
     uncertain: Option<Model>,
+    /// Whether the next failure is one of the power.
+    power: bool,
 }
 
 impl World {
@@ -235,6 +241,7 @@ impl World {
             store: None,
             model: Model::default(),
             uncertain: None,
+            power: true,
         };
         world.open();
         world
@@ -264,7 +271,10 @@ impl World {
     fn act(&mut self, action: &Action) {
         match action {
             Action::Commit(steps) => self.commit(steps),
-            Action::PowerFails(operations) => self.disk.fail_after(*operations, Fault::Crash),
+            Action::Fails { operations, power } => {
+                self.disk.fail_after(*operations, Fault::Crash);
+                self.power = *power;
+            }
             Action::Crash(seed) => self.crash(*seed),
             Action::Reopen { close } => {
                 self.disk.clear_fault();
@@ -290,9 +300,19 @@ impl World {
             Err(error) => {
                 assert!(error.to_string().contains("simulated fault"), "{error}");
                 self.uncertain = Some(after);
-                self.crash(steps.len() as u64);
+                match self.power {
+                    true => self.crash(steps.len() as u64),
+                    false => self.kill(),
+                }
             }
         }
+    }
+
+    /// What the next start finds in the cache it must also find after a power cut.
+    fn kill(&mut self) {
+        self.disk.restart();
+        self.store = None;
+        self.open();
     }
 
     fn crash(&mut self, seed: u64) {

@@ -204,7 +204,7 @@ fn a_cut_or_missing_file_is_told_apart() {
 }
 
 #[test]
-fn only_the_files_named_are_kept() {
+fn only_the_files_named_and_newer_ones_are_kept() {
     let disk = MemoryDisk::new();
     let files = files(&disk);
     let digests = [5, 6, 7].map(|index| written(&files, index, 100));
@@ -219,8 +219,10 @@ fn only_the_files_named_are_kept() {
     };
     files.retain(G, &[keep]).unwrap();
     assert!(files.open(G, at(6), &digests[1]).is_ok());
+    assert!(files.open(G, at(5), &digests[0]).is_err());
+    assert!(files.open(G, at(7), &digests[2]).is_ok());
     unfinished.finish().unwrap();
-    assert_eq!(listed(&disk).len(), 3);
+    assert_eq!(listed(&disk).len(), 4);
     files.retain(G, &[]).unwrap();
     assert_eq!(listed(&disk).len(), 1);
 }

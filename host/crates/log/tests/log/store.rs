@@ -307,3 +307,38 @@ fn an_unknown_group_takes_no_entries() {
         "{error}"
     );
 }
+
+#[test]
+fn a_reader_beside_a_collecting_writer_finds_every_entry() {
+    let disk = MemoryDisk::new();
+    let options = Options {
+        recent_bytes: 0,
+        garbage_bytes: 2048,
+        anchor_commits: 1,
+        ..options()
+    };
+    let (mut store, reader, _) = Store::open(std::sync::Arc::new(disk), options).unwrap();
+    store.commit(&[host(1, 0), host(2, 0)]).unwrap();
+    let idle = entries(1, 1..=5, 100);
+    store.commit(&[append(2, idle.clone())]).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let read_until_done = || {
+        let mut reads = 0;
+        while !done.load(std::sync::atomic::Ordering::Acquire) {
+            let found = reader.entries(GroupId(2), 1, 5, usize::MAX).unwrap();
+            assert_eq!(found, idle);
+            reads += 1;
+        }
+        reads
+    };
+    let reads = std::thread::scope(|scope| {
+        let reading = scope.spawn(read_until_done);
+        for index in 1..=1500 {
+            let write = append(1, vec![entry(1, index, 300)]);
+            store.commit(&[write, compact(1, 1, index - 1)]).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Release);
+        reading.join().unwrap()
+    });
+    assert!(reads > 0);
+}
