@@ -34,7 +34,7 @@ pub(crate) fn refused(context: &str, reason: impl Into<String>) -> LogError {
     }
 }
 
-/// redb panics on some damaged files (measured: `research/reliability.md` §0.5). What it was
+/// redb panics on some damaged files (measured: 87 of 200 seeds with a lying disk). What it was
 /// doing is lost then, the node is not.
 pub(crate) fn contained<T>(
     context: &str,
