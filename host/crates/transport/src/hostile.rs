@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_proto::{Envelope, NodeId};
-use quinn::{ApplicationClose, Connection, ConnectionError, Endpoint, VarInt};
+use quinn::{ApplicationClose, Connection, ConnectionError, Endpoint, VarInt, WriteError};
 
 use crate::config::{Config, Limits};
 use crate::frame;
 use crate::handler::{BoxFuture, Handler};
 use crate::hello::{Hello, MAX_WIRE_VERSION};
 use crate::identity::{self, Authority, Credentials};
-use crate::limits::{MAX_FRAME_BYTES, MAX_REQUEST_BYTES};
+use crate::limits::{MAX_BULK_HEADER_BYTES, MAX_FRAME_BYTES, MAX_REQUEST_BYTES};
 use crate::quic::{self, close};
 use crate::tls::{ALPN_BULK, ALPN_RAFT, SERVER_NAME, Tls};
 use crate::writer::STREAM_ENVELOPES;
@@ -25,7 +25,7 @@ const VICTIM: NodeId = NodeId(2);
 /// Only a failure waits so long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Must not be told anything.
+/// Must not be told anything but bulk transfers.
 struct Untouched;
 
 impl Handler for Untouched {
@@ -41,8 +41,12 @@ impl Handler for Untouched {
         panic!("{body:?} from {from}");
     }
 
-    fn bulk(&self, _: NodeId, _: Bytes, _: BulkReader) -> BoxFuture<Result<Bytes, String>> {
-        panic!("bulk");
+    /// Gives back what it got.
+    fn bulk(&self, _: NodeId, _: Bytes, reader: BulkReader) -> BoxFuture<Result<Bytes, String>> {
+        Box::pin(async move {
+            let all = reader.read_all(MAX_BULK_HEADER_BYTES).await;
+            all.map_err(|error| error.to_string())
+        })
     }
 
     fn bulk_fetch(&self, _: NodeId, _: Bytes) -> BoxFuture<Result<Box<dyn BulkSource>, String>> {
@@ -201,20 +205,54 @@ async fn a_clients_certificate_makes_no_node() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_too_large_or_cut_short_reaches_nobody() {
+async fn a_request_that_is_too_large_is_not_read() {
     let arena = Arena::new();
     let connection = arena.peer(ALPN_RAFT).await;
-    let too_large = u32::try_from(MAX_REQUEST_BYTES + 1).expect("small");
+    let (mut send, mut recv) = connection.open_bi().await.expect("stream");
+    let body = vec![0; MAX_REQUEST_BYTES + 1];
+
+    let written = frame::write(&mut send, body.into()).await;
+
+    assert!(matches!(written, Err(WriteError::Stopped(_))));
+    assert!(recv.read_to_end(1).await.expect("ended").is_empty());
+    assert!(connection.close_reason().is_none(), "only the stream ends");
+}
+
+#[tokio::test]
+async fn a_request_cut_short_reaches_nobody() {
+    let arena = Arena::new();
+    let connection = arena.peer(ALPN_RAFT).await;
+    let (mut send, mut recv) = connection.open_bi().await.expect("stream");
     let cut_short = [&frame::prefix(10)[..], b"half"].concat();
-    for bytes in [too_large.to_le_bytes().to_vec(), cut_short] {
-        let (mut send, mut recv) = connection.open_bi().await.expect("stream");
-        send.write_all(&bytes).await.expect("written");
-        // Fails if the victim has stopped the stream by now.
-        let _ = send.finish();
-        let reply = recv.read_to_end(1).await.expect("ended");
-        assert!(reply.is_empty());
-    }
-    assert!(connection.close_reason().is_none(), "only the streams end");
+    send.write_all(&cut_short).await.expect("written");
+    send.finish().expect("open");
+    assert!(recv.read_to_end(1).await.expect("ended").is_empty());
+    assert_eq!(arena.victim.stats().requests_served, 0);
+}
+
+#[tokio::test]
+async fn bulk_data_cut_short_is_never_taken_for_all_of_it() {
+    let arena = Arena::new();
+    let connection = arena.peer(ALPN_BULK).await;
+    let (mut send, mut recv) = connection.open_bi().await.expect("stream");
+    let cut_short = [&[1][..], &frame::prefix(0), &10u64.to_le_bytes(), b"half"].concat();
+    send.write_all(&cut_short).await.expect("written");
+    send.finish().expect("open");
+
+    let reply = recv.read_to_end(100).await.expect("answered");
+
+    let refused = 1;
+    assert_eq!(reply[0], refused);
+    assert!(reply.ends_with(b"4 of 10 bytes arrived"), "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_connects_again_loses_its_older_connection() {
+    let arena = Arena::new();
+    let older = arena.peer(ALPN_RAFT).await;
+    let newer = arena.peer(ALPN_RAFT).await;
+    assert_closed(&closed(&older).await, close::SUPERSEDED, "connected again");
+    assert!(newer.close_reason().is_none());
 }
 
 #[tokio::test]

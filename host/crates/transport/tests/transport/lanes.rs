@@ -153,8 +153,11 @@ async fn what_cannot_be_sent_is_reported_with_its_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_flushes_what_is_queued_and_tells_the_peer() {
     let (one, two) = pair().await;
-    let beats = (0..100).map(|i| heartbeat(ONE, TWO, 0, i)).collect();
-    one.transport.send(TWO, Lane::Control, beats).expect("fits");
+    // Far more than leaves before the first acknowledgement.
+    let entries = (0..100).map(|i| append(0, i, 50_000)).collect();
+    one.transport
+        .send(TWO, Lane::Append(0), entries)
+        .expect("fits");
 
     one.transport.shutdown().await;
 
@@ -212,17 +215,16 @@ fn a_peer_that_was_killed_is_reconnected_when_it_says_hello() {
     };
     let (ours, theirs) = (runtime(), runtime());
     let authority = authority("prod");
-    let patient = Limits {
-        idle_timeout: Duration::from_secs(600),
-        ..Limits::default()
+    // The lower of both ends' timeouts counts.
+    let patient = |node| Config {
+        limits: Limits {
+            idle_timeout: Duration::from_secs(600),
+            ..Limits::default()
+        },
+        ..config(&authority, node)
     };
-    let one = ours.block_on(async {
-        start(Config {
-            limits: patient,
-            ..config(&authority, ONE)
-        })
-    });
-    let two = theirs.block_on(async { start(config(&authority, TWO)) });
+    let one = ours.block_on(async { start(patient(ONE)) });
+    let two = theirs.block_on(async { start(patient(TWO)) });
     let addr = two.addr();
     let dial = |from: &cluster::Node, to, addr| from.transport.set_peer(to, addr);
     ours.block_on(async {

@@ -36,10 +36,15 @@ async fn a_foreign_clusters_node_is_refused_naming_both_clusters() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_foreign_authority_is_refused_by_the_dialer() {
-    let one = start(config(&authority("prod"), ONE));
-    let two = start(config(&authority("prod"), TWO));
+    let ours = authority("prod");
+    let one = start(config(&ours, ONE));
+    // It trusts us, so that only we can refuse it.
+    let impostor = start(Config {
+        identity: issue(&authority("prod"), TWO),
+        ..config(&ours, TWO)
+    });
 
-    one.transport.set_peer(TWO, two.addr());
+    one.transport.set_peer(TWO, impostor.addr());
 
     one.until_refused(TWO, &["not from the authority of cluster prod"])
         .await;
