@@ -1,4 +1,4 @@
-//! The socket and the settings of QUIC (research: io.md §2.3).
+//! The socket and the settings of QUIC: one endpoint that both listens and dials.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
