@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::{Failure, Global, console};
-use crate::init::{InitError, init, local_addresses};
+use crate::init::{InitError, Node, init, local_addresses};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -30,12 +31,18 @@ pub(super) struct Init {
     cluster: Option<String>,
 }
 
+/// What `-o json` prints.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    nodes: &'a [Node],
+}
+
 impl Init {
     pub(super) fn run(&self, global: &Global) -> Result<(), Failure> {
         let nodes = local_addresses(self.nodes, self.base_port)
             .and_then(|addresses| init(&self.dir, self.cluster.as_deref(), &addresses, ""))?;
         if global.json() {
-            return console::json(&serde_json::json!({ "nodes": nodes }));
+            return console::json(&Document { nodes: &nodes });
         }
         let head = ["NODE", "QUIC", "HTTP", "CONFIG"]
             .map(str::to_owned)

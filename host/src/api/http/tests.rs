@@ -420,7 +420,10 @@ async fn fsms_are_created_listed_upgraded_snapshotted_and_removed() {
     );
     assert_eq!(made.config.get("mode").map(String::as_str), Some("fast"));
 
-    assert_eq!(client.list_fsms().await.expect("list").fsms, [made.clone()]);
+    assert_eq!(
+        client.list_fsms().await.expect("list").fsms,
+        std::slice::from_ref(&made)
+    );
     assert_eq!(client.get_fsm("counter").await.expect("get"), made);
     assert_eq!(
         client
