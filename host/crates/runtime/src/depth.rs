@@ -6,6 +6,9 @@
 //! calls [`TRIP_NAME`], which traps. A function whose whole call tree is known and small is left
 //! as it is: such a tree ends by itself, and only one of them is on the stack at a time.
 //!
+//! A stack in linear memory usually ends before: where a function begins with LLVM's prologue, it is
+//! checked that its frame fits, for what would follow is an access out of bounds like any other.
+//!
 //! A wrapped body is `prologue block BODY end epilogue`: the block stands where the function's own
 //! label was, so branches keep their depths and only `return` becomes a branch.
 
@@ -15,7 +18,7 @@ use wasm_encoder::{
 };
 use wasmparser::{BinaryReader, CodeSectionReader, FunctionBody, Operator};
 
-use crate::inspect::{FunctionFacts, Inspection, ModuleFacts};
+use crate::inspect::{FunctionFacts, Inspection, ModuleFacts, ShadowFrame};
 use crate::stage::StageError;
 
 /// Estimated bytes of stack that one component's guest frames may use, all its modules together.
@@ -250,7 +253,10 @@ impl ModulePass<'_> {
         {
             let body = body?;
             if !counted {
-                code.raw(&data[body.range()]);
+                match facts.shadow {
+                    Some(shadow) => code.raw(&self.checked(data, &body, shadow)?),
+                    None => code.raw(&data[body.range()]),
+                };
                 continue;
             }
             let block = match self.results(facts)[..] {
@@ -270,6 +276,33 @@ impl ModulePass<'_> {
         Ok(encoded(&code))
     }
 
+    /// The body behind a check that its frame in linear memory fits.
+    fn checked(
+        &self,
+        data: &[u8],
+        body: &FunctionBody<'_>,
+        shadow: ShadowFrame,
+    ) -> Result<Vec<u8>, StageError> {
+        let start = body.get_operators_reader()?.original_position();
+        let mut out = data[body.range().start..start].to_vec();
+        self.shadow_check(shadow, &mut out);
+        out.extend(&data[start..body.range().end]);
+        Ok(out)
+    }
+
+    fn shadow_check(&self, shadow: ShadowFrame, out: &mut Vec<u8>) {
+        for instruction in [
+            Instruction::GlobalGet(shadow.pointer),
+            Instruction::I32Const(shadow.bytes),
+            Instruction::I32LtU,
+            Instruction::If(BlockType::Empty),
+            Instruction::Call(self.trip_index()),
+            Instruction::End,
+        ] {
+            instruction.encode(out);
+        }
+    }
+
     fn wrapped(
         &self,
         data: &[u8],
@@ -282,6 +315,9 @@ impl ModulePass<'_> {
         let mut operators = body.get_operators_reader()?;
         let mut copied = operators.original_position();
         let mut out = data[body.range().start..copied].to_vec();
+        if let Some(shadow) = facts.shadow {
+            self.shadow_check(shadow, &mut out);
+        }
         for instruction in [
             Instruction::GlobalGet(left),
             Instruction::I32Const(frame),

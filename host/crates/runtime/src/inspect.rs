@@ -16,6 +16,9 @@ const FRAME_BASE: u64 = 128;
 /// Native bytes per local and per operand: without SIMD no value is wider.
 const SLOT: u64 = 8;
 
+/// Alignment of a stack in linear memory.
+const SHADOW_ALIGN: i32 = 16;
+
 /// Interfaces of the contract that a plugin may import, of any patch version.
 const CONTRACT_IMPORTS: &[&str] = &[
     "coracle:fsm/environment",
@@ -64,6 +67,8 @@ pub(crate) struct ModuleFacts {
     pub(crate) results: Vec<Vec<ValType>>,
     pub(crate) imported_functions: u32,
     pub(crate) globals: u32,
+    /// Per global whether it may be a toolchain's stack pointer.
+    stack_pointers: Vec<bool>,
     /// Defined functions in order.
     pub(crate) functions: Vec<FunctionFacts>,
 }
@@ -78,6 +83,17 @@ pub(crate) struct FunctionFacts {
     pub(crate) calls: Vec<u32>,
     /// Whether it calls through a table.
     pub(crate) indirect: bool,
+    /// The frame it takes from the stack in linear memory, if it does so first of all.
+    pub(crate) shadow: Option<ShadowFrame>,
+}
+
+/// A frame on the stack that C-like toolchains keep in linear memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ShadowFrame {
+    /// The global that is the stack pointer.
+    pub(crate) pointer: u32,
+    /// Bytes taken from it.
+    pub(crate) bytes: i32,
 }
 
 /// Checks the bytes against everything but their behaviour.
@@ -90,6 +106,18 @@ pub(crate) fn inspect(bytes: &[u8], caps: &Caps) -> Result<Inspection, StageErro
         return Err(StageError::NotWasm);
     }
     Walk::new(caps).run(bytes)
+}
+
+impl ModuleFacts {
+    fn add_global(&mut self, may_be_stack_pointer: bool) {
+        self.globals += 1;
+        self.stack_pointers.push(may_be_stack_pointer);
+    }
+}
+
+/// Where LLVM lets a stack begin: aligned, and not among small numbers.
+fn is_stack_top(value: i32) -> bool {
+    value >= 1024 && value % SHADOW_ALIGN == 0
 }
 
 struct Walk<'a> {
@@ -127,7 +155,11 @@ impl<'a> Walk<'a> {
                     )?;
                     let ty = function.ty;
                     let mut function = function.into_validator(allocations);
-                    let facts = function_facts(ty, &mut function, &body)?;
+                    let mut facts = function_facts(ty, &mut function, &body)?;
+                    let module = self.module()?;
+                    facts.shadow = facts
+                        .shadow
+                        .filter(|f| module.stack_pointers[f.pointer as usize]);
                     self.caps
                         .check("bytes of a frame", facts.frame, self.caps.frame_bytes)?;
                     self.module()?.functions.push(facts);
@@ -164,12 +196,19 @@ impl<'a> Walk<'a> {
                 for import in section.into_imports() {
                     match import?.ty {
                         TypeRef::Func(_) => self.module()?.imported_functions += 1,
-                        TypeRef::Global(_) => self.module()?.globals += 1,
+                        TypeRef::Global(_) => self.module()?.add_global(true),
                         _ => {}
                     }
                 }
             }
-            Payload::GlobalSection(section) => self.module()?.globals += section.count(),
+            Payload::GlobalSection(section) => {
+                for global in section {
+                    let first = global?.init_expr.get_operators_reader().read()?;
+                    let pointer =
+                        matches!(first, Operator::I32Const { value } if is_stack_top(value));
+                    self.module()?.add_global(pointer);
+                }
+            }
             Payload::CodeSectionStart { count, .. } => {
                 self.functions += u64::from(count);
                 self.caps
@@ -256,11 +295,39 @@ fn function_facts<T: wasmparser::WasmModuleResources>(
     calls.sort_unstable();
     calls.dedup();
     let slots = u64::from(function.len_locals()) + u64::from(height);
+    let shadow = shadow_frame(body)?;
     Ok(FunctionFacts {
         ty,
         frame: FRAME_BASE + SLOT * slots,
         calls,
         indirect,
+        shadow,
+    })
+}
+
+/// LLVM's prologue: `global.get SP, i32.const BYTES, i32.sub, local.tee _, global.set SP`.
+fn shadow_frame(body: &FunctionBody<'_>) -> Result<Option<ShadowFrame>, StageError> {
+    let mut operators = body.get_operators_reader()?;
+    let mut next = || {
+        if operators.eof() {
+            Ok(Operator::End)
+        } else {
+            operators.read()
+        }
+    };
+    Ok(match (next()?, next()?, next()?, next()?, next()?) {
+        (
+            Operator::GlobalGet {
+                global_index: pointer,
+            },
+            Operator::I32Const { value: bytes },
+            Operator::I32Sub,
+            Operator::LocalTee { .. },
+            Operator::GlobalSet { global_index },
+        ) if pointer == global_index && bytes > 0 && bytes % SHADOW_ALIGN == 0 => {
+            Some(ShadowFrame { pointer, bytes })
+        }
+        _ => None,
     })
 }
 

@@ -17,6 +17,10 @@ use crate::imports::{SinkHandle, SourceHandle};
 use crate::stage::Plugin;
 use crate::store::{Data, Settings};
 
+/// A snapshot may have so many times the bytes of the instance's memory, and one MiB more, so that
+/// a guest without state cannot fill disks. Part of the semantics.
+const SNAPSHOT_PER_MEMORY: u64 = 4;
+
 /// The guest's answer to a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -194,7 +198,8 @@ impl Instance {
         environment: &Environment,
         sink: &mut dyn Sink,
     ) -> Result<(), Fault> {
-        let limit = self.limits.snapshot_bytes;
+        let in_proportion = self.memory_bytes().saturating_mul(SNAPSHOT_PER_MEMORY);
+        let limit = self.limits.snapshot_bytes.min(in_proportion.saturating_add(1 << 20));
         with_sink(sink, limit, |port| {
             self.store.data_mut().sink = Some(port);
             let written = self.call_snapshot(environment);

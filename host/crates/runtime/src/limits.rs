@@ -52,7 +52,7 @@ impl Default for Limits {
             table_elements: 100_000,
             command_fuel: 50_000_000,
             query_fuel: 500_000_000,
-            start_fuel: 5_000_000_000,
+            start_fuel: 1_000_000_000,
             state_fuel_per_mib: 500_000_000,
             command_bytes: 1 << 20,
             reply_bytes: 1 << 20,

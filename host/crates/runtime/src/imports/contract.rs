@@ -140,7 +140,7 @@ fn too_large() -> GuestError {
 /// bytes.
 fn grant_for(store: &mut Context<'_>, bytes: u64) -> Result<()> {
     let per_mib = u128::from(store.data().state_fuel_per_mib);
-    let granted = u64::try_from(per_mib * u128::from(bytes) >> 20).unwrap_or(u64::MAX);
+    let granted = u64::try_from((per_mib * u128::from(bytes)) >> 20).unwrap_or(u64::MAX);
     let fuel = store.get_fuel()?.saturating_add(granted);
     store.set_fuel(fuel)
 }

@@ -49,6 +49,11 @@ fn recursion_without_a_frame_trips_the_depth_counter() {
 }
 
 #[test]
+fn recursion_with_frames_in_linear_memory_is_told_from_a_stray_pointer() {
+    assert_eq!(failure(b"f"), FailureClass::Stack);
+}
+
+#[test]
 fn recursion_with_live_values_trips_the_depth_counter() {
     assert_eq!(failure(b"w"), FailureClass::Stack);
 }

@@ -4,7 +4,13 @@
 use super::*;
 
 /// Command, fuel of a fresh instance for one of it, counter after it.
-const VECTORS: &[(&[u8], u64, u64)] = &[];
+const VECTORS: &[(&[u8], u64, u64)] = &[
+    (b"a", 237, 1),
+    (b"n", 224, 0),
+    (b"t", 339, 1_000),
+    (b"R", 426, 16_646_291_947_180_373_503),
+    (b"W", 390_258, 1),
+];
 
 #[test]
 fn fuel_and_results_of_the_epoch() {

@@ -93,6 +93,18 @@
     (func $bare (param $n i32) (result i32)
       (i32.add (i32.const 1) (call $bare (i32.add (local.get $n) (i32.const 1)))))
 
+    ;; With a frame in linear memory, as LLVM would have it.
+    (global $sp (mut i32) (i32.const 32768))
+    (func $framed (param $n i32) (result i32)
+      (local $frame i32)
+      global.get $sp
+      i32.const 64
+      i32.sub
+      local.tee $frame
+      global.set $sp
+      (i32.store offset=8 (local.get $frame) (local.get $n))
+      (i32.add (call $framed (i32.load offset=8 (local.get $frame))) (i32.const 1)))
+
     ;; Many values live across the call, and two results.
     (func $wide (param $n i64) (result i64 i64)
       (local $a i64) (local $b i64) (local $c i64) (local $d i64)
@@ -125,6 +137,9 @@
       ;; r: recurse without a frame of its own
       (if (i32.eq (local.get $op) (i32.const 0x72))
         (then (drop (call $bare (i32.const 0)))))
+      ;; f: recurse with a frame in linear memory
+      (if (i32.eq (local.get $op) (i32.const 0x66))
+        (then (drop (call $framed (i32.const 0)))))
       ;; w: recurse with live values; W: the same, but not too deep
       (if (i32.eq (local.get $op) (i32.const 0x77))
         (then (drop (drop (call $wide (i64.const 1000000000))))))

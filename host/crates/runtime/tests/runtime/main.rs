@@ -1,5 +1,7 @@
 //! The sandbox from outside, with a state machine written by hand.
 
+#![allow(clippy::unwrap_used, reason = "a test says so by failing")]
+
 /// What an instance computes, and that it is the same everywhere.
 mod behaviour;
 /// One guest per failure class.
