@@ -100,7 +100,11 @@ impl Client {
     }
 
     /// It woke up: to begin something, or because there was no answer to this ticket.
-    pub(crate) fn wake(&mut self, invariants: &Invariants, unanswered: Option<Ticket>) -> Option<Wish> {
+    pub(crate) fn wake(
+        &mut self,
+        invariants: &Invariants,
+        unanswered: Option<Ticket>,
+    ) -> Option<Wish> {
         let waiting = self.waiting.as_ref().map(|(ticket, _)| *ticket);
         if waiting != unanswered {
             return None;
@@ -191,7 +195,7 @@ impl Client {
                 if self.random.chance(500) {
                     return self.ask(invariants);
                 }
-                Wish::Sleep(self.random.below(60 * MS))
+                Wish::Sleep(self.random.below(20 * MS))
             }
             Answer::NotApplied(NotApplied::NotLeader {
                 leader: Some(leader),
@@ -222,12 +226,7 @@ impl Client {
     }
 }
 
-fn check(
-    invariants: &mut Invariants,
-    operation: &Operation,
-    ask: &Ask,
-    answer: &Answer,
-) -> Check {
+fn check(invariants: &mut Invariants, operation: &Operation, ask: &Ask, answer: &Answer) -> Check {
     let Operation { group, floor, .. } = *operation;
     match (answer, ask) {
         (Answer::Applied { index, outcome, .. }, Ask::Command(command)) => {

@@ -14,6 +14,8 @@ mod network;
 pub mod plan;
 mod process;
 mod random;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod world;
 

@@ -86,7 +86,9 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
 
 fn many(arguments: &Arguments) -> ExitCode {
     let begun = Instant::now();
-    let limit = arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    let limit = arguments
+        .minutes
+        .map(|minutes| Duration::from_secs(60 * minutes));
     let seeds = arguments.seeds.unwrap_or(match limit {
         Some(_) => u64::MAX,
         None => SEEDS,
@@ -123,7 +125,9 @@ fn attempt(seed: u64, arguments: &Arguments) -> Result<Summary, String> {
         let second = once(false)?;
         if second != summary {
             let (first, second) = (summary.digest, second.digest);
-            return Err(format!("seed {seed}: two runs differ: {first:016x}, {second:016x}"));
+            return Err(format!(
+                "seed {seed}: two runs differ: {first:016x}, {second:016x}"
+            ));
         }
     }
     Ok(summary)

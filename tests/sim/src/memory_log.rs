@@ -30,7 +30,9 @@ impl MemoryLog {
     /// What a start finds.
     pub(crate) fn recovered(&self) -> Recovered {
         let replicas = self.replicas();
-        let groups = replicas.iter().map(|(id, replica)| (*id, replica.recovered()));
+        let groups = replicas
+            .iter()
+            .map(|(id, replica)| (*id, replica.recovered()));
         Recovered {
             groups: groups.collect(),
             removed: Vec::new(),

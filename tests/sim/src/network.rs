@@ -38,7 +38,11 @@ impl Network {
         if self.is_cut(from, to) || self.random.chance(self.drop) {
             return Vec::new();
         }
-        let copies = if self.random.chance(self.duplicate) { 2 } else { 1 };
+        let copies = if self.random.chance(self.duplicate) {
+            2
+        } else {
+            1
+        };
         (0..copies).map(|_| self.latency()).collect()
     }
 

@@ -95,15 +95,15 @@ impl Plan {
         };
         let nodes = *random.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 5, 5]);
         let seconds = match storage {
-            Storage::Redb => random.between(4, 10),
-            Storage::Memory => random.between(8, 20),
+            Storage::Redb => random.between(3, 8),
+            Storage::Memory => random.between(6, 16),
         };
         let checkpoint_entries = *random.pick(&[12, 25, 60, 10_000]);
         Self {
             seed,
             nodes,
             groups: if random.chance(250) { 2 } else { 1 },
-            clients: random.between(1, 4),
+            clients: *random.pick(&[1, 3, 6, 10]),
             storage,
             safety: seconds * 1000 * MS,
             liveness: 60_000 * MS,

@@ -193,8 +193,7 @@ impl Process {
         if self.random.chance(600) && !writes.is_empty() {
             if power && self.doomed.is_none() {
                 let operations = self.random.below(12);
-                self.disk
-                    .fail_after(operations, coracle_log::Fault::Crash);
+                self.disk.fail_after(operations, coracle_log::Fault::Crash);
             }
             // Whether it worked nobody will know.
             let _ = running.log.commit(&writes);

@@ -292,7 +292,9 @@ impl World {
     }
 
     fn summary(&self) -> Summary {
-        let committed = self.group_ids().map(|id| self.invariants.committed_entries(id));
+        let committed = self
+            .group_ids()
+            .map(|id| self.invariants.committed_entries(id));
         Summary {
             digest: self.trace.digest(),
             events: self.trace.events(),

@@ -18,7 +18,9 @@ impl CommitQuorum {
         nodes: u64,
         shadows: &BTreeMap<NodeId, Shadow>,
     ) -> Check {
-        let holders = shadows.iter().filter(|(_, shadow)| shadow.durable.holds(last));
+        let holders = shadows
+            .iter()
+            .filter(|(_, shadow)| shadow.durable.holds(last));
         let holders: Vec<_> = holders.map(|(node, _)| node.to_string()).collect();
         if holders.len() as u64 > nodes / 2 {
             return Ok(());

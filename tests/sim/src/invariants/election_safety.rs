@@ -18,6 +18,9 @@ impl ElectionSafety {
         if first == leader {
             return Ok(());
         }
-        violated("election safety", format!("both {first} and {leader} lead term {term}"))
+        violated(
+            "election safety",
+            format!("both {first} and {leader} lead term {term}"),
+        )
     }
 }

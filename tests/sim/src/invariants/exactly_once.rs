@@ -53,7 +53,10 @@ impl ExactlyOnce {
     fn command(&mut self, index: Index, key: Option<[u8; 16]>, body: Bytes) -> Check {
         let text = String::from_utf8_lossy(&body).into_owned();
         if self.refused.contains(&body) {
-            return violated(NAME, format!("`{text}` is at {index}, but was called not applied"));
+            return violated(
+                NAME,
+                format!("`{text}` is at {index}, but was called not applied"),
+            );
         }
         let repeated = key.is_some_and(|key| self.keys.contains(&key));
         if !self.created || repeated {
@@ -65,9 +68,10 @@ impl ExactlyOnce {
             return Ok(());
         }
         match self.effects.insert(body, (index, outcome)) {
-            Some((first, _)) => {
-                violated(NAME, format!("`{text}` takes effect at {first} and at {index}"))
-            }
+            Some((first, _)) => violated(
+                NAME,
+                format!("`{text}` takes effect at {first} and at {index}"),
+            ),
             None => Ok(()),
         }
     }
@@ -100,7 +104,10 @@ impl ExactlyOnce {
                 NAME,
                 format!("`{text}` was called {outcome:?} at {index}, but is {ours:?} at {at}"),
             ),
-            None => violated(NAME, format!("`{text}` was called applied at {index}, but is lost")),
+            None => violated(
+                NAME,
+                format!("`{text}` was called applied at {index}, but is lost"),
+            ),
         }
     }
 
@@ -111,7 +118,10 @@ impl ExactlyOnce {
         }
         if let Some((at, _)) = self.effects.get(body) {
             let text = String::from_utf8_lossy(body);
-            return violated(NAME, format!("`{text}` was called not applied, but is at {at}"));
+            return violated(
+                NAME,
+                format!("`{text}` was called not applied, but is at {at}"),
+            );
         }
         self.refused.insert(body.clone());
         Ok(())

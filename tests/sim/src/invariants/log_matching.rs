@@ -35,11 +35,17 @@ impl LogMatching {
 
     pub(super) fn entry(&mut self, at: NodeId, entry: &Entry, before: Term) -> Check {
         let ours = (entry.kind, entry.payload.clone(), before);
-        let first = self.entries.entry(entry.id()).or_insert_with(|| ours.clone());
+        let first = self
+            .entries
+            .entry(entry.id())
+            .or_insert_with(|| ours.clone());
         if *first == ours {
             return Ok(());
         }
         let id = entry.id();
-        violated("log matching", format!("{at} has {ours:?} at {id}, another has {first:?}"))
+        violated(
+            "log matching",
+            format!("{at} has {ours:?} at {id}, another has {first:?}"),
+        )
     }
 }

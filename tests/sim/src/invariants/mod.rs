@@ -254,7 +254,8 @@ impl GroupInvariants {
         let news = self.state_machine_safety.committed(at, shadow, through)?;
         let news: Vec<Entry> = news.to_vec();
         if let Some(last) = news.last() {
-            self.commit_quorum.committed(last.id(), self.nodes, &self.shadows)?;
+            self.commit_quorum
+                .committed(last.id(), self.nodes, &self.shadows)?;
             self.leader_completeness.committed(term, last.id());
         }
         for entry in &news {

@@ -6,11 +6,7 @@ use coracle_proto::{LogId, NodeId};
 use super::shadow::{Image, Shadow};
 use super::{Check, violated};
 
-pub(super) fn recovered(
-    at: NodeId,
-    shadow: &mut Shadow,
-    found: Option<&RecoveredGroup>,
-) -> Check {
+pub(super) fn recovered(at: NodeId, shadow: &mut Shadow, found: Option<&RecoveredGroup>) -> Check {
     let before = shadow.durable.clone();
     let mut after = before.clone();
     let uncertain = std::mem::take(&mut shadow.uncertain);

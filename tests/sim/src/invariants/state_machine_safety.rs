@@ -68,7 +68,10 @@ impl StateMachineSafety {
     pub(super) fn installed(&mut self, at: NodeId, last: Index) -> Check {
         if last > self.last() {
             let known = self.last();
-            return violated(NAME, format!("{at} has a snapshot up to {last}, beyond {known}"));
+            return violated(
+                NAME,
+                format!("{at} has a snapshot up to {last}, beyond {known}"),
+            );
         }
         self.known.insert(at, last);
         Ok(())
@@ -77,7 +80,10 @@ impl StateMachineSafety {
     /// A node has this outcome chain at `index`.
     pub(super) fn applied(&mut self, at: NodeId, index: Index, chain: Digest) -> Check {
         if index > self.last() {
-            return violated(NAME, format!("{at} applied {index}, which is not committed"));
+            return violated(
+                NAME,
+                format!("{at} applied {index}, which is not committed"),
+            );
         }
         let (first, theirs) = *self.chains.entry(index).or_insert((at, chain));
         if theirs == chain {

@@ -34,7 +34,10 @@ impl World {
             let mut roles = statuses.iter().flatten().map(role);
             roles.any(|role| role == coracle_proto::Role::Leader)
         };
-        self.processes.values().find(leads).map(|process| process.id)
+        self.processes
+            .values()
+            .find(leads)
+            .map(|process| process.id)
     }
 
     fn attack(&mut self, attack: Attack) {

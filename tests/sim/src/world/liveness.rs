@@ -36,7 +36,11 @@ impl World {
 
     /// Runs until all clients have got on and all replicas agree.
     pub(super) fn converge(&mut self) -> Check {
-        let goals: Vec<_> = self.clients.iter().map(|client| client.done + OPERATIONS).collect();
+        let goals: Vec<_> = self
+            .clients
+            .iter()
+            .map(|client| client.done + OPERATIONS)
+            .collect();
         let end = self.now + self.plan.liveness;
         loop {
             let waits = self.clients.iter().zip(&goals);
@@ -87,7 +91,8 @@ impl World {
             }
             for worker in running.workers.values() {
                 let now = self.now;
-                self.trace.remark(now, || format!("{node} {:?}", worker.status()));
+                self.trace
+                    .remark(now, || format!("{node} {:?}", worker.status()));
             }
         }
         violated("liveness", text)

@@ -1,18 +1,23 @@
 //! What a host does around a node: carries events in, and what it wants done out.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use coracle_driver::fsm::WorkerState;
 use coracle_driver::task::{Report, Task, Ticket};
-use coracle_driver::{Event, Outbox, SnapshotRef, Snapshots, Write};
+use coracle_driver::{Event, Outbox, Recovered, SnapshotRef, Snapshots, Write};
 use coracle_proto::{Configuration, Envelope, GroupId, LogId, NodeId};
 
 use super::transfer::Transfer;
 use super::{Action, World};
 use crate::invariants::{Check, violated};
-use crate::plan::MS;
-use crate::process::{Doom, Running};
+use crate::plan::{MS, Plan};
+use crate::process::{Doom, Process, Running};
 
 /// Entries that a worker applies at once, at most.
 const MAX_BUDGET: u64 = 40;
+
+/// The host removes files when it finds the time, nanoseconds.
+const MAX_RETAIN_DELAY: u64 = 500 * MS;
 
 impl World {
     /// An event for a node: taken in its next turn, lost if it does not run.
@@ -90,7 +95,11 @@ impl World {
             let text = || format!("{node} sees {change:?}");
             let what = (5, node, change.group, change.term, change.leader);
             self.trace.note(self.now, what, text);
-            self.count(if change.leads { "elections" } else { "leader changes" });
+            self.count(if change.leads {
+                "elections"
+            } else {
+                "leader changes"
+            });
             if let Some(running) = self.running(node) {
                 running.terms.insert(change.group, change.term);
             }
@@ -111,7 +120,7 @@ impl World {
         }
         let life = self.life(node);
         for (group, keep) in out.retain {
-            let time = self.random.below(20 * MS);
+            let time = self.random.below(MAX_RETAIN_DELAY);
             let retain = Action::Retain {
                 node,
                 life,
@@ -319,7 +328,8 @@ impl World {
         match doomed {
             None => violated("no failure without a fault", format!("{node}: {reason}")),
             Some(doom) => {
-                self.trace.remark(self.now, || format!("{node} fails: {reason}"));
+                self.trace
+                    .remark(self.now, || format!("{node} fails: {reason}"));
                 let time = self.random.between(50, 1000) * MS;
                 self.stop(node, doom == Doom::Power, time);
                 Ok(())
@@ -350,24 +360,28 @@ impl World {
         if process.running.is_some() || process.lost {
             return Ok(());
         }
-        let recovered = match process.start(&plan, now) {
+        let recovered = match start(process, &plan, now) {
             Ok(recovered) => recovered,
             // After a failed sync the cache may have shown what the disk did not have; losing
             // that later is found out, and the node never comes back as what it was.
-            Err(error) if process.tainted && error.contains("acknowledged data is missing") => {
+            Err(error) if process.tainted => {
                 process.lost = true;
+                self.trace
+                    .remark(now, || format!("{node} is lost: {error}"));
                 self.count("nodes lost");
                 return Ok(());
             }
             Err(error) => return violated("restart", format!("{node} cannot start: {error}")),
         };
-        self.trace.note(now, (10, node), || format!("{node} starts"));
+        self.trace
+            .note(now, (10, node), || format!("{node} starts"));
         let create = Some(crate::spec());
         for group in self.group_ids() {
             let found = recovered.groups.get(&group);
             self.invariants.recovered(group, node, found)?;
             if let Some(snapshot) = found.and_then(|found| found.floor.snapshot.as_ref()) {
-                self.invariants.installed(group, node, snapshot.last.index)?;
+                self.invariants
+                    .installed(group, node, snapshot.last.index)?;
                 self.snapshot_is_there(node, group, snapshot)?;
             }
             let event = Event::Host {
@@ -382,19 +396,25 @@ impl World {
         Ok(())
     }
 
-    fn snapshot_is_there(
-        &mut self,
-        node: NodeId,
-        group: GroupId,
-        snapshot: &SnapshotRef,
-    ) -> Check {
+    fn snapshot_is_there(&mut self, node: NodeId, group: GroupId, snapshot: &SnapshotRef) -> Check {
         let Some(running) = self.running(node) else {
             return Ok(());
         };
-        let opened = running.snapshots.open(group, snapshot.last, &snapshot.digest);
+        let opened = running
+            .snapshots
+            .open(group, snapshot.last, &snapshot.digest);
         match opened {
             Ok(_) => Ok(()),
             Err(error) => violated("recovery", format!("{node} {group}: {error}")),
         }
     }
+}
+
+/// Starts a process. redb may panic on a file whose disk has lost what it had promised.
+fn start(process: &mut Process, plan: &Plan, now: u64) -> Result<Recovered, String> {
+    if !process.tainted {
+        return process.start(plan, now);
+    }
+    let started = catch_unwind(AssertUnwindSafe(|| process.start(plan, now)));
+    started.unwrap_or_else(|_| Err("redb panicked".into()))
 }

@@ -57,7 +57,10 @@ impl World {
         };
         let (from, to) = (transfer.send.from.node, transfer.send.to.node);
         let cut = self.network.is_cut(from, to) || self.network.is_cut(to, from);
-        let down = self.processes.get(&to).is_none_or(|it| it.running.is_none());
+        let down = self
+            .processes
+            .get(&to)
+            .is_none_or(|it| it.running.is_none());
         if cut || down {
             self.end_transfer(id, false);
             return Ok(());
@@ -124,7 +127,10 @@ impl World {
             Ok(true) => self.arrived(id, send),
             Ok(false) => self.end_transfer(id, false),
             Err(Broken::Undetected) => {
-                return violated("transfer", format!("{to} takes a damaged snapshot of {from}"));
+                return violated(
+                    "transfer",
+                    format!("{to} takes a damaged snapshot of {from}"),
+                );
             }
             Err(Broken::Source(_)) => {
                 // Its file is gone: a newer snapshot has taken its place.

@@ -1,0 +1,73 @@
+//! Seeds that are always run.
+
+use std::collections::BTreeMap;
+
+use crate::plan::Storage;
+use crate::{Plan, Summary, run};
+
+/// Seeds of the first test, in two halves that run side by side.
+const SEEDS: u64 = 200;
+
+/// Seeds that are run twice.
+const TWICE: u64 = 20;
+
+#[test]
+fn even_seeds_keep_every_invariant() {
+    sweep((0..SEEDS).step_by(2));
+}
+
+#[test]
+fn odd_seeds_keep_every_invariant() {
+    sweep((1..SEEDS).step_by(2));
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time() {
+    for seed in 1000..1000 + TWICE {
+        assert_eq!(attempt(seed), attempt(seed), "seed {seed}");
+    }
+}
+
+#[test]
+fn seeds_differ_and_both_logs_are_used() {
+    let plans: Vec<_> = (0..SEEDS).map(Plan::of).collect();
+    let redb = plans.iter().filter(|plan| plan.storage == Storage::Redb);
+    let redb = redb.count() as u64;
+    assert!(
+        redb > SEEDS / 8 && redb < SEEDS / 2,
+        "{redb} seeds use redb"
+    );
+    assert_ne!(attempt(2000).digest, attempt(2001).digest);
+}
+
+/// Runs these seeds, and makes sure that they reach what they are for.
+fn sweep(seeds: impl Iterator<Item = u64>) {
+    let mut counts: BTreeMap<_, u64> = BTreeMap::new();
+    for seed in seeds {
+        for (what, count) in attempt(seed).counts {
+            *counts.entry(what).or_default() += count;
+        }
+    }
+    for what in [
+        "checkpoints",
+        "disk faults",
+        "elections",
+        "kills",
+        "partitions",
+        "pauses",
+        "power cuts",
+        "snapshots installed",
+    ] {
+        let count = counts.get(what).copied().unwrap_or(0);
+        assert!(count > 20, "only {count} {what}: {counts:?}");
+    }
+}
+
+fn attempt(seed: u64) -> Summary {
+    match run(Plan::of(seed), false) {
+        Ok(summary) => summary,
+        Err(violation) => {
+            panic!("seed {seed}: {violation}; replay: coracle-sim --seed {seed} --trace")
+        }
+    }
+}
