@@ -16,8 +16,8 @@ use crate::init::{self, Addresses};
 use crate::server::{self, Handle};
 
 /// Ports are drawn from here: below those that the kernel gives to outgoing connections, so that
-/// a port is still free when its node comes back.
-const PORTS: std::ops::Range<u16> = 15_000..32_000;
+/// a port is still free when its node comes back, and above those of the tests.
+const PORTS: std::ops::Range<u16> = 30_000..32_700;
 /// Bases of ports tried.
 const MAX_DRAWS: usize = 64;
 /// Between two looks at something that is awaited.
@@ -173,7 +173,8 @@ impl LocalCluster {
 /// A run of ports that are free now.
 fn free_addresses(nodes: u64) -> Result<Vec<Addresses>, Failure> {
     // Different processes should look in different places.
-    let mut base = PORTS.start + (std::process::id() % 4096) as u16 * 4;
+    let spread = std::process::id() % u32::from(PORTS.end - PORTS.start);
+    let mut base = PORTS.start + spread as u16;
     for _ in 0..MAX_DRAWS {
         let addresses = init::local_addresses(nodes, base)?;
         if addresses.iter().all(is_free) {
