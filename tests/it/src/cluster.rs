@@ -9,7 +9,7 @@ use coracle_client::{Client, Endpoint, FsmStatus, Status};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::ports::free_base;
+use crate::ports::Ports;
 use crate::wait::eventually;
 
 /// A running (or partly running) cluster; its processes end with it.
@@ -18,6 +18,7 @@ pub struct Cluster {
     nodes: Vec<Node>,
     runtime: Runtime,
     folder: TempDir,
+    _ports: Ports,
 }
 
 #[derive(Debug)]
@@ -82,10 +83,10 @@ impl Cluster {
     /// Certificates and configuration of `count` nodes; none is started.
     pub fn init(count: u64) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let base = free_base(u16::try_from(2 * count).expect("few nodes"));
+        let ports = Ports::take(u16::try_from(2 * count).expect("few nodes"));
         let output = Command::new(binary())
             .args(["init", "-o", "json", "--nodes", &count.to_string()])
-            .args(["--base-port", &base.to_string(), "--dir"])
+            .args(["--base-port", &ports.base.to_string(), "--dir"])
             .arg(folder.path().join("cluster"))
             .output()
             .expect("coracle init runs");
@@ -107,7 +108,7 @@ impl Cluster {
             .enable_all()
             .build()
             .expect("a runtime");
-        Self { nodes, runtime, folder }
+        Self { nodes, runtime, folder, _ports: ports }
     }
 
     /// The folder of the whole cluster.

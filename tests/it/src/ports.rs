@@ -1,26 +1,41 @@
-//! Ports that are free right now.
+//! Ports that are free right now, and stay ours.
 
 use std::net::{TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Below the range from which the kernel picks for outgoing connections.
 const FIRST: u16 = 12_000;
-const LAST: u16 = 30_000;
+
+/// Ports in one block; the last one guards the others.
+const BLOCK: u16 = 32;
+
+const BLOCKS: u16 = 500;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// The first of `count` consecutive ports that are free for UDP and TCP on loopback. Every call
-/// in this process looks elsewhere, and processes begin at different places.
-pub(crate) fn free_base(count: u16) -> u16 {
-    let start = u16::try_from(std::process::id() % u32::from(LAST - FIRST)).unwrap_or(0);
-    for _ in 0..1000 {
-        let offset = NEXT.fetch_add(count, Ordering::Relaxed);
-        let base = FIRST + (start.wrapping_add(offset) % (LAST - FIRST - count));
-        if (base..base + count).all(is_free) {
-            return base;
+/// Consecutive ports for one cluster. Other test processes look for the same blocks, and a block
+/// whose guard is bound is taken.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    pub(crate) base: u16,
+    _guard: TcpListener,
+}
+
+impl Ports {
+    /// At least `count` ports that are free for UDP and TCP on loopback.
+    pub(crate) fn take(count: u16) -> Self {
+        assert!(count < BLOCK, "a block has {BLOCK} ports");
+        let start = u16::try_from(std::process::id() % u32::from(BLOCKS)).unwrap_or(0);
+        for _ in 0..BLOCKS {
+            let block = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % BLOCKS;
+            let base = FIRST + block * BLOCK;
+            let Ok(guard) = TcpListener::bind(("127.0.0.1", base + BLOCK - 1)) else { continue };
+            if (base..base + count).all(is_free) {
+                return Self { base, _guard: guard };
+            }
         }
+        panic!("no {count} consecutive free ports from {FIRST} on");
     }
-    panic!("no {count} consecutive free ports between {FIRST} and {LAST}");
 }
 
 fn is_free(port: u16) -> bool {

@@ -53,7 +53,7 @@ impl Default for Limits {
             table_elements: 100_000,
             command_fuel: 50_000_000,
             query_fuel: 500_000_000,
-            start_fuel: 5_000_000_000,
+            start_fuel: 1_000_000_000,
             state_fuel_per_mib: 500_000_000,
             command_bytes: 1 << 20,
             reply_bytes: 1 << 20,
@@ -97,6 +97,18 @@ pub enum FailureClass {
     Stack,
     /// Its reply is malformed, miscounted or too large.
     BadResult,
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trap => "trap",
+            Self::Fuel => "fuel",
+            Self::Memory => "memory",
+            Self::Stack => "stack",
+            Self::BadResult => "bad-result",
+        })
+    }
 }
 
 /// What a guest call may end in.

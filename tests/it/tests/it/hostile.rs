@@ -1,16 +1,17 @@
 //! A plugin that misbehaves hurts only itself.
 
+use coracle_client::{Code, Outcome};
 use coracle_it::{Cluster, Load, eventually};
 
 /// Every command of the hostile plugin that must fail, with the code that names its class.
-const COMMANDS: [(&str, &str); 7] = [
-    ("panic", "trap"),
-    ("spin", "fuel"),
-    ("alloc", "memory"),
-    ("recurse", "stack"),
-    ("recurse-bare", "stack"),
-    ("giant", "bad-result"),
-    ("miscount", "bad-result"),
+const COMMANDS: [(&str, Code); 7] = [
+    ("panic", Code::Trap),
+    ("spin", Code::Fuel),
+    ("alloc", Code::Memory),
+    ("recurse", Code::Stack),
+    ("recurse-bare", Code::Stack),
+    ("giant", Code::BadResult),
+    ("miscount", Code::BadResult),
 ];
 
 #[test]
@@ -19,10 +20,9 @@ fn every_hostile_command_fails_in_its_class_and_the_next_one_works() {
     cluster.create_fsm("h", "hostile", &[]);
 
     for (command, code) in COMMANDS {
-        let output = cluster.coracle(&["apply", "h", command]);
-        let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(9), "{command}: {message}");
-        assert!(message.contains(code), "{command} is not `{code}`: {message}");
+        let error = cluster.run(cluster.client().apply("h", command.into())).unwrap_err();
+        assert_eq!(error.code(), Some(code), "{command}: {error}");
+        assert_eq!(error.outcome(), Outcome::NotApplied, "{command}: {error}");
         cluster.coracle_ok(&["apply", "h", "ok"]);
     }
     cluster.converged_chain("h");

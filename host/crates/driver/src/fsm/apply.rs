@@ -170,7 +170,7 @@ pub(super) fn outcome_of(failure: &GuestFailure) -> Outcome {
 
 fn describe(failure: &GuestFailure) -> String {
     match failure.class {
-        Some(class) => format!("{} failed: {class:?}", failure.call),
+        Some(class) => format!("{} failed: {class}", failure.call),
         None => format!("{} refused: {}", failure.call, failure.detail),
     }
 }
