@@ -7,7 +7,7 @@ use coracle_runtime::{Plugin, Sink, Source};
 use kv::Kv;
 use serde::Serialize;
 
-use crate::subject::{Frames, Native, Sandboxed, environment, limits};
+use crate::subject::{Frames, Native, Sandboxed, environment, limits, refused};
 
 /// Bytes of a command that sets a key.
 const VALUE_BYTES: usize = 1024;
@@ -38,14 +38,19 @@ pub(crate) fn measure(plugin: &Plugin, keys: usize) -> anyhow::Result<State> {
         bytes: bytes.len(),
         native_snapshot_ms: best(|| {
             let mut sink = Vec::with_capacity(bytes.len());
-            Ok(native.machine.snapshot(&native.environment, &mut sink)?)
+            native
+                .machine
+                .snapshot(&native.environment, &mut sink)
+                .map_err(refused)
         })?,
         snapshot_ms: best(|| {
             let mut sink = Bytes(Vec::with_capacity(bytes.len()));
             Ok(sandboxed.0.snapshot(&environment(1), &mut sink)?)
         })?,
         native_restore_ms: best(|| {
-            Ok(Kv::restore(&native.environment, &mut bytes.as_slice()).map(drop)?)
+            Kv::restore(&native.environment, &mut bytes.as_slice())
+                .map(drop)
+                .map_err(refused)
         })?,
         restore_ms: best(|| {
             let mut source = Rest(&bytes);

@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use anyhow::anyhow;
 use coracle_guest::{StateMachine, apply_frame};
 use coracle_runtime::{Environment, Instance, Limits, Plugin};
 use kv::Kv;
@@ -61,7 +62,7 @@ impl Native {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let environment = coracle_guest::Environment::test();
         Ok(Self {
-            machine: Kv::init(&environment)?,
+            machine: Kv::init(&environment).map_err(refused)?,
             environment,
         })
     }
@@ -72,6 +73,11 @@ impl Native {
         }
         Ok(())
     }
+}
+
+/// The SDK's error is not one of the standard library's.
+pub(crate) fn refused(error: coracle_guest::Error) -> anyhow::Error {
+    anyhow!("the native machine refused: {error:?}")
 }
 
 /// In the sandbox.

@@ -199,7 +199,10 @@ impl Instance {
         sink: &mut dyn Sink,
     ) -> Result<(), Fault> {
         let in_proportion = self.memory_bytes().saturating_mul(SNAPSHOT_PER_MEMORY);
-        let limit = self.limits.snapshot_bytes.min(in_proportion.saturating_add(1 << 20));
+        let limit = self
+            .limits
+            .snapshot_bytes
+            .min(in_proportion.saturating_add(1 << 20));
         with_sink(sink, limit, |port| {
             self.store.data_mut().sink = Some(port);
             let written = self.call_snapshot(environment);

@@ -6,6 +6,7 @@ use wasmtime::component::{
     ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList,
 };
 
+use super::Unavailable;
 use super::contract::{RANDOM_FUEL, random, write_log};
 use crate::fault::GuestError;
 use crate::store::{Context, Data, charge};
@@ -28,7 +29,6 @@ struct InputStream;
 struct OutputStream;
 struct TerminalInput;
 struct TerminalOutput;
-struct Descriptor;
 
 #[derive(ComponentType, Lower)]
 #[component(variant)]
@@ -92,11 +92,8 @@ fn process(linker: &mut Linker<Data>) -> Result<()> {
         Ok(Resource::<OutputStream>::new_own(STDERR))
     })?;
     let mut preopens = linker.instance("wasi:filesystem/preopens@0.2.0")?;
-    preopens.resource("descriptor", ResourceType::host::<Descriptor>(), |_, _| {
-        Ok(())
-    })?;
     answer(&mut preopens, "get-directories", |_| {
-        Ok(Vec::<(Resource<Descriptor>, String)>::new())
+        Ok(Vec::<(Resource<Unavailable>, String)>::new())
     })
 }
 

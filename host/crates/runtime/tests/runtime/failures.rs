@@ -178,3 +178,29 @@ fn sink_kept_after_its_call_is_of_no_use() {
         );
     });
 }
+
+#[test]
+fn recursion_with_hundreds_of_live_values_trips_the_depth_counter() {
+    const VALUES: usize = 400;
+    let body = format!(
+        "{} (call $bare (local.get $n)) {}",
+        (0..VALUES)
+            .map(|i| format!("(i32.load (i32.const {})) ", 4096 + 4 * i))
+            .collect::<String>(),
+        "i32.xor ".repeat(VALUES),
+    );
+    let bare = "(i32.add (i32.const 1) (call $bare (i32.add (local.get $n) (i32.const 1))))";
+    assert!(MACHINE.contains(bare));
+    let machine = component(&MACHINE.replace(bare, &body));
+    on_guest_stack(move || {
+        let plugin = engine().stage(&machine).unwrap();
+        let limits = Limits::default();
+        let mut instance = plugin
+            .start(&[], &limits, &ENVIRONMENT, None, false)
+            .unwrap();
+        assert_eq!(
+            class(instance.apply(&ENVIRONMENT, &frame(&[b"r"]))),
+            FailureClass::Stack
+        );
+    });
+}

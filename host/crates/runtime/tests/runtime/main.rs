@@ -10,6 +10,8 @@ mod failures;
 mod golden;
 /// What is refused before it runs.
 mod stage;
+/// The deterministic stub of WASI.
+mod wasi;
 
 use std::sync::OnceLock;
 use std::thread;
