@@ -35,10 +35,14 @@ pub(crate) enum Call {
     Query = 5,
 }
 
-/// A stream of random bytes: SHA-256 of (seed, index, call, ordinal, counter).
+/// A stream of random bytes: SHA-256 of (seed, index, call, ordinal, counter). Nothing is hashed
+/// before the first byte is drawn, for most calls draw none.
 #[derive(Debug)]
 pub(crate) struct Random {
-    key: [u8; 32],
+    seed: [u8; 32],
+    index: u64,
+    call: Call,
+    ordinal: u32,
     counter: u64,
     block: [u8; 32],
     used: usize,
@@ -47,14 +51,12 @@ pub(crate) struct Random {
 impl Random {
     /// `ordinal` counts the calls of this kind within one entry.
     pub(crate) fn new(environment: &Environment, call: Call, ordinal: u32) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(b"coracle random 1");
-        hash.update(environment.seed);
-        hash.update(environment.index.to_le_bytes());
-        hash.update([call as u8]);
-        hash.update(ordinal.to_le_bytes());
+        let Environment { index, seed, .. } = *environment;
         Self {
-            key: hash.finalize().into(),
+            seed,
+            index,
+            call,
+            ordinal,
             counter: 0,
             block: [0; 32],
             used: 32,
@@ -73,7 +75,10 @@ impl Random {
 
     fn refill(&mut self) {
         let mut hash = Sha256::new();
-        hash.update(self.key);
+        hash.update(self.seed);
+        hash.update(self.index.to_le_bytes());
+        hash.update([self.call as u8]);
+        hash.update(self.ordinal.to_le_bytes());
         hash.update(self.counter.to_le_bytes());
         self.block = hash.finalize().into();
         self.counter += 1;
