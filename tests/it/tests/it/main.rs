@@ -6,5 +6,6 @@ mod exactly_once;
 mod failover;
 mod hostile;
 mod lifecycle;
+mod readme;
 mod requests;
 mod upgrade;
