@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coracle_driver::MachineSpec;
 use coracle_driver::directory::{DirectoryCommand, DirectoryState, Fsm};
-use coracle_driver::fsm::WorkerState;
+use coracle_driver::fsm::{WorkerState, WorkerStatus};
 use coracle_driver::task::HostEntry;
 use coracle_driver::{Event, GroupStatus};
 use coracle_proto::{Configuration, GroupId, Index, Role};
@@ -28,11 +28,8 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) async fn run(shell: Arc<Shell>, mark: Index) {
     let mut changes = shell.changes();
     loop {
-        let applied = shell
-            .views
-            .get(GroupId::SYSTEM)
-            .map_or(0, |status| status.applied);
-        if applied >= mark && applied > 0 {
+        let system = shell.views.get(GroupId::SYSTEM);
+        if let Some(applied) = system.and_then(|status| trusted(&status, mark)) {
             reconcile(&shell, applied).await;
         }
         let quiet = tokio::time::timeout(INTERVAL, changes.changed()).await;
@@ -40,6 +37,15 @@ pub(super) async fn run(shell: Arc<Shell>, mark: Index) {
             return;
         }
     }
+}
+
+/// Up to where the directory may be believed, if at all. A replica of group 0 that is halted or
+/// waits may have no state though its log says how far it has come: every fsm would seem to be
+/// unwanted, and would be removed for good.
+fn trusted(system: &WorkerStatus, mark: Index) -> Option<Index> {
+    let applied = system.applied;
+    let runs = system.state == WorkerState::Running;
+    (runs && applied > 0 && applied >= mark).then_some(applied)
 }
 
 async fn reconcile(shell: &Arc<Shell>, applied: Index) {
@@ -156,5 +162,46 @@ fn host(group: GroupId, fsm: &Fsm) -> Event {
             contract: CONTRACT.to_owned(),
             epoch: EPOCH,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coracle_driver::Digest;
+
+    use super::*;
+
+    fn system(state: WorkerState, applied: Index) -> WorkerStatus {
+        WorkerStatus {
+            group: GroupId::SYSTEM,
+            state,
+            applied,
+            spec: None,
+            chain: Digest([0; 32]),
+            chains: Vec::new(),
+            snapshot_index: 0,
+            configuration: Configuration::default(),
+            sessions: 0,
+            failures: 0,
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_before_what_was_acted_upon_in_the_last_run_is_applied_again() {
+        let check = |applied| trusted(&system(WorkerState::Running, applied), 7);
+        assert_eq!([0, 6, 7, 8].map(check), [None, None, Some(7), Some(8)]);
+        assert_eq!(trusted(&system(WorkerState::Running, 0), 0), None);
+    }
+
+    #[test]
+    fn a_directory_whose_state_could_not_be_restored_says_nothing_about_what_is_wanted() {
+        let reason = || "the snapshot is damaged".to_owned();
+        for state in [
+            WorkerState::Halted { reason: reason() },
+            WorkerState::WaitingForSnapshot { reason: reason() },
+            WorkerState::Starting,
+        ] {
+            assert_eq!(trusted(&system(state.clone(), 9), 7), None, "{state:?}");
+        }
     }
 }

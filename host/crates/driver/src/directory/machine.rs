@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use coracle_proto::Index;
+
 use super::command::DirectoryCommand;
 use super::state::DirectoryState;
 use crate::fsm::encode_outcomes;
@@ -11,7 +13,13 @@ use crate::{Environment, FailureClass, Fault, Machine, Reply, Sink, Source};
 /// Where a node's copy of the directory is published after each entry of group 0.
 #[derive(Debug, Clone, Default)]
 pub struct DirectoryHandle {
-    state: Arc<Mutex<Arc<DirectoryState>>>,
+    latest: Arc<Mutex<Latest>>,
+}
+
+#[derive(Debug, Default)]
+struct Latest {
+    index: Index,
+    state: Arc<DirectoryState>,
 }
 
 impl DirectoryHandle {
@@ -19,13 +27,20 @@ impl DirectoryHandle {
     /// than what was acknowledged.
     pub fn state(&self) -> Arc<DirectoryState> {
         // What is inside is replaced as a whole, so a panic elsewhere cannot leave it half written.
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&state)
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&latest.state)
     }
 
-    fn publish(&self, new: &Arc<DirectoryState>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = Arc::clone(new);
+    /// An instance that is rebuilt goes through older states again. Whoever acts on the directory
+    /// must not see those: what was created since would look as if nobody wanted it.
+    fn publish(&self, index: Index, state: &Arc<DirectoryState>) {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if index >= latest.index {
+            *latest = Latest {
+                index,
+                state: Arc::clone(state),
+            };
+        }
     }
 }
 
@@ -39,8 +54,10 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// A fresh instance, empty or with a state. `handle`: where to publish it.
+    /// A fresh instance, empty or with a state, as of the entry at `index`. `handle`: where to
+    /// publish it.
     pub fn start(
+        index: Index,
         source: Option<&mut dyn Source>,
         handle: Option<DirectoryHandle>,
     ) -> Result<Self, Fault> {
@@ -57,7 +74,7 @@ impl Directory {
             handle,
             commands: 0,
         };
-        directory.publish();
+        directory.publish(index);
         Ok(directory)
     }
 
@@ -71,9 +88,9 @@ impl Directory {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&self, index: Index) {
         if let Some(handle) = &self.handle {
-            handle.publish(&self.state);
+            handle.publish(index, &self.state);
         }
     }
 }
@@ -89,7 +106,7 @@ impl Machine for Directory {
             .map(|command| self.command(environment, command))
             .collect();
         self.commands += replies.len() as u64;
-        self.publish();
+        self.publish(environment.index);
         Ok(encode_outcomes(&replies))
     }
 

@@ -36,6 +36,10 @@ impl Machines for NativeMachines {
         }
         // A reader twin lags behind: it must not publish.
         let handle = (!slack).then(|| self.handle.clone());
-        Ok(Box::new(Directory::start(source, handle)?))
+        Ok(Box::new(Directory::start(
+            environment.index,
+            source,
+            handle,
+        )?))
     }
 }

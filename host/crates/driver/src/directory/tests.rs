@@ -277,6 +277,22 @@ fn only_the_live_instance_publishes_and_a_restored_one_is_the_same() {
 }
 
 #[test]
+fn a_directory_that_is_rebuilt_does_not_publish_what_it_was_before() {
+    let handle = DirectoryHandle::default();
+    let machines = NativeMachines::new(handle.clone(), Arc::new(NativeKvs::new()));
+    let start = || machines.start(&spec(), &environment(1), None, false);
+    let commands = [register(PLUGIN).encode(), create("kv").encode()];
+    apply(start().expect("starts").as_mut(), 5, &commands);
+
+    let mut again = start().expect("starts again");
+
+    assert!(handle.state().fsm("kv").is_some(), "it is still wanted");
+    apply(again.as_mut(), 5, &commands);
+    apply(again.as_mut(), 6, &[retire("kv").encode()]);
+    assert!(handle.state().fsm("kv").is_some_and(|fsm| fsm.retiring));
+}
+
+#[test]
 fn other_plugins_are_left_to_the_other_machines() {
     let kvs = Arc::new(NativeKvs::new());
     kvs.set_present(PLUGIN, false);
