@@ -62,7 +62,7 @@ pub enum Input {
     SnapshotSent {
         /// The addressee.
         to: ReplicaId,
-        /// Whether the whole file arrived.
+        /// Whether the whole file arrived; for the trace, the peer's next answer counts.
         delivered: bool,
     },
     /// The driver made the log's floor durable at this entry; everything up to it is gone from the

@@ -440,7 +440,8 @@ fn bug_26_a_leader_whose_log_is_all_compacted_sends_its_snapshot() {
     // Its trigger is not lost with a failed transfer.
     let (to, delivered) = (replica(2), false);
     step(&mut raft, Input::SnapshotSent { to, delivered });
-    let effects = step(&mut raft, from(2, 2, heartbeat_reply(0)));
+    step(&mut raft, from(2, 2, heartbeat_reply(0)));
+    let effects = step(&mut raft, from(2, 2, rejected(5, id(0, 0))));
     assert_eq!(effects, ["send-snapshot n2.0"]);
 }
 

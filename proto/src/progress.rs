@@ -124,18 +124,22 @@ impl Progress {
 
     /// Whatever was on its way is lost. A snapshot has a connection of its own and reports itself.
     pub(crate) fn on_connection_lost(&mut self) {
-        if !matches!(self.feed, Feed::Snapshot { .. }) {
-            self.probe(true);
+        match &mut self.feed {
+            // Hope costs one rejection; without it a peer that never answered is offered a
+            // snapshot it may not need.
+            Feed::Probe { paused } => *paused = true,
+            Feed::Replicate(_) => self.probe(true),
+            Feed::Snapshot { .. } => {}
         }
     }
 
-    /// The snapshot transfer ended; whether it was installed shows in the next answer.
-    pub(crate) fn on_snapshot_sent(&mut self, delivered: bool) {
+    /// The snapshot transfer ended. What the peer has shows in its answer to the next probe, which
+    /// begins there even if the transfer failed: a peer that holds all of the snapshot refuses it,
+    /// and would be offered it for ever.
+    pub(crate) fn on_snapshot_sent(&mut self) {
         if let Feed::Snapshot { last } = self.feed {
             self.probe(true);
-            if delivered {
-                self.next = self.next.max(last + 1);
-            }
+            self.next = self.next.max(last + 1);
         }
     }
 

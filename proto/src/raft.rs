@@ -213,9 +213,9 @@ impl Raft {
                 }
                 Ok(())
             }
-            Input::SnapshotSent { to, delivered } => {
+            Input::SnapshotSent { to, .. } => {
                 if let State::Leader(leader) = &mut self.state {
-                    leader.on_snapshot_sent(to, delivered);
+                    leader.on_snapshot_sent(to);
                 }
                 Ok(())
             }

@@ -102,9 +102,9 @@ impl Leader {
         self.replicate(core, to, false);
     }
 
-    pub(crate) fn on_snapshot_sent(&mut self, to: ReplicaId, delivered: bool) {
+    pub(crate) fn on_snapshot_sent(&mut self, to: ReplicaId) {
         if let Some(peer) = self.peers.get_mut(&to) {
-            peer.on_snapshot_sent(delivered);
+            peer.on_snapshot_sent();
         }
     }
 
@@ -395,15 +395,40 @@ mod tests {
     }
 
     #[test]
-    fn an_undelivered_snapshot_is_sent_again_once_the_peer_is_heard() {
+    fn an_undelivered_snapshot_is_sent_again_once_the_peer_lacks_it_still() {
         let mut raft = compacted();
         step(&mut raft, from(2, 2, rejected(2, id(0, 0))));
         let (to, delivered) = (replica(2), false);
         let effects = step(&mut raft, Input::SnapshotSent { to, delivered });
         assert_eq!(effects, NOTHING);
         assert_eq!(
-            step(&mut raft, from(2, 2, heartbeat_reply(0))),
+            to_two(step(&mut raft, from(2, 2, heartbeat_reply(0)))),
+            ["append prev=1/2 [2/3 noop] commit=3"]
+        );
+        assert_eq!(
+            step(&mut raft, from(2, 2, rejected(2, id(0, 0)))),
             ["send-snapshot n2.0"]
+        );
+    }
+
+    #[test]
+    fn a_peer_that_refuses_a_snapshot_it_holds_is_fed_from_the_log() {
+        let mut raft = compacted();
+        step(&mut raft, from(2, 2, rejected(2, id(0, 0))));
+        let (to, delivered) = (replica(2), false);
+        step(&mut raft, Input::SnapshotSent { to, delivered });
+        step(&mut raft, from(2, 2, heartbeat_reply(0)));
+        step(&mut raft, from(2, 2, matched(3)));
+        assert_eq!(state(&raft), (ProgressState::Replicate, 3, 4));
+    }
+
+    #[test]
+    fn a_lost_connection_to_a_peer_that_never_answered_asks_for_no_snapshot() {
+        let mut raft = compacted();
+        assert_eq!(step(&mut raft, Input::PeerDown(NodeId(2))), NOTHING);
+        assert_eq!(
+            to_two(step(&mut raft, from(2, 2, heartbeat_reply(0)))),
+            ["append prev=1/2 [2/3 noop] commit=3"]
         );
     }
 
