@@ -8,7 +8,8 @@
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a program for the terminal: data on stdout, the rest on stderr"
+    clippy::disallowed_methods,
+    reason = "a program for the terminal: data on stdout, the rest on stderr, and how long it took"
 )]
 
 use std::collections::BTreeMap;

@@ -42,6 +42,11 @@ pub(crate) enum Attack {
         /// For how long.
         time: u64,
     },
+    /// Every new leader is killed as soon as it leads.
+    Hunt {
+        /// For how long.
+        time: u64,
+    },
     /// The power goes in the middle of an operation of the disk.
     PowerSoon {
         /// Whose.
@@ -153,6 +158,9 @@ impl Nemesis {
                 operations: self.random.below(30),
                 sync: self.random.chance(500),
             },
+            9 => Attack::Hunt {
+                time: self.random.between(self.election * 5, self.election * 40),
+            },
             5 => Attack::Pause { node, time },
             6 => Attack::LowSpace { node, time },
             7 => Attack::Clock {
@@ -180,6 +188,7 @@ impl Nemesis {
             faults.low_space,
             faults.clock,
             faults.alarm,
+            faults.hunt,
         ];
         (0..allowed.len()).filter(|kind| allowed[*kind]).collect()
     }

@@ -36,6 +36,8 @@ pub struct Faults {
     pub one_way: bool,
     /// Processes killed.
     pub kill: bool,
+    /// Leaders killed as soon as they lead, one after the other (thesis, figure 3.7).
+    pub hunt: bool,
     /// Power cuts: what was not synced is lost or torn.
     pub power: bool,
     /// Disks that fail a write or a sync.
@@ -130,6 +132,7 @@ fn faults(random: &mut Random) -> Faults {
         partition: rate(&[0, 1]) == 1,
         one_way: rate(&[0, 0, 1]) == 1,
         kill: rate(&[0, 1]) == 1,
+        hunt: rate(&[0, 0, 1]) == 1,
         power: rate(&[0, 1]) == 1,
         disk_error: rate(&[0, 0, 1]) == 1,
         pause: rate(&[0, 0, 1]) == 1,

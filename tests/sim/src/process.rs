@@ -47,6 +47,9 @@ pub(crate) struct Process {
     pub(crate) running: Option<Running>,
 }
 
+/// Both sides of a log, and what it held.
+type Opened = (Box<dyn Log>, Arc<dyn LogReader>, Recovered);
+
 /// How a node with a fault is going to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Doom {
@@ -162,7 +165,7 @@ impl Process {
         Ok(recovered)
     }
 
-    fn open(&self) -> Result<(Box<dyn Log>, Arc<dyn LogReader>, Recovered), String> {
+    fn open(&self) -> Result<Opened, String> {
         if self.storage == Storage::Memory {
             let recovered = self.memory_log.recovered();
             let log = self.memory_log.clone();

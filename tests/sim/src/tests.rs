@@ -53,6 +53,7 @@ fn sweep(seeds: impl Iterator<Item = u64>) {
         "disk faults",
         "elections",
         "kills",
+        "leaders hunted",
         "partitions",
         "pauses",
         "power cuts",

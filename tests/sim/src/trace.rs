@@ -44,14 +44,14 @@ impl Trace {
         now.hash(&mut self.digest);
         what.hash(&mut self.digest);
         if self.print {
-            self.line(now, &text());
+            self.line(now, text());
         }
     }
 
     /// Text that is no part of the number.
     pub(crate) fn remark(&self, now: u64, text: impl FnOnce() -> String) {
         if self.print {
-            self.line(now, &text());
+            self.line(now, text());
         }
     }
 

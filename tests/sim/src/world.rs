@@ -81,6 +81,8 @@ enum Action {
     Transfer { id: u64 },
     /// The nemesis strikes.
     Strike,
+    /// A hunted leader is killed.
+    Kill { node: NodeId, life: u64 },
     /// Cuts are mended.
     Mend,
     /// An event for a node, if it runs.
@@ -105,8 +107,12 @@ pub(crate) struct World {
     invariants: Invariants,
     trace: Trace,
     counts: BTreeMap<&'static str, u64>,
+    /// Until then new leaders are killed.
+    hunt_until: u64,
     /// Faults are over.
     healed: bool,
+    /// Clients ask for nothing more.
+    resting: bool,
 }
 
 /// Runs a plan to its end, or to its first violation.
@@ -142,7 +148,9 @@ impl World {
             invariants: Invariants::new(plan.nodes, plan.groups),
             trace: Trace::new(print),
             counts: BTreeMap::new(),
+            hunt_until: 0,
             healed: false,
+            resting: false,
             random,
             plan,
         }
@@ -209,6 +217,7 @@ impl World {
             }
             Action::Transfer { id } => self.transfer(id)?,
             Action::Strike => self.strike()?,
+            Action::Kill { node, life } => self.kill(node, life),
             Action::Mend => self.mend(),
             Action::Tell { node, event } => self.tell(node, event),
             Action::Start { node } => self.start(node)?,
@@ -264,6 +273,7 @@ impl World {
     fn grant(&mut self, client: usize, wish: Option<Wish>) {
         match wish {
             None => {}
+            Some(_) if self.resting => {}
             Some(Wish::Sleep(time)) => {
                 let unanswered = None;
                 self.after(time, Action::Wake { client, unanswered });

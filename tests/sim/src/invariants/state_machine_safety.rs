@@ -39,19 +39,19 @@ impl StateMachineSafety {
         for index in known.max(floor) + 1..=through {
             let Some(entry) = shadow.durable.entry(index) else {
                 let detail = format!("{at} commits {index}, which is not durable there");
-                return Err(violated(NAME, detail).unwrap_err());
+                return Err(violation(detail));
             };
             match self.entries.get((index - 1) as usize) {
                 Some(first) if first != entry => {
                     let (first, own) = (first.id(), entry.id());
                     let detail = format!("{at} commits {own} where {first} was committed");
-                    return Err(violated(NAME, detail).unwrap_err());
+                    return Err(violation(detail));
                 }
                 Some(_) => {}
                 None if index == self.last() + 1 => self.entries.push(entry.clone()),
                 None => {
                     let detail = format!("{at} commits {index} after {}", self.last());
-                    return Err(violated(NAME, detail).unwrap_err());
+                    return Err(violation(detail));
                 }
             }
         }
@@ -93,5 +93,12 @@ impl StateMachineSafety {
             NAME,
             format!("at {index} the outcome chain of {at} is {chain}, that of {first} is {theirs}"),
         )
+    }
+}
+
+fn violation(detail: String) -> Violation {
+    Violation {
+        invariant: NAME,
+        detail,
     }
 }

@@ -7,6 +7,7 @@ use coracle_proto::NodeId;
 use super::{Action, World};
 use crate::invariants::Check;
 use crate::nemesis::Attack;
+use crate::plan::MS;
 use crate::process::Doom;
 
 impl World {
@@ -64,6 +65,7 @@ impl World {
                     self.stop(node, power, time);
                 }
             }
+            Attack::Hunt { time } => self.hunt_until = self.now + time,
             Attack::PowerSoon { node, operations } => {
                 self.doom(node, operations, Fault::Crash, Doom::Power);
             }
@@ -99,7 +101,7 @@ impl World {
             Attack::Alarm { node, peer } => {
                 self.tell(node, Event::PeerDown(peer));
                 let event = Event::PeerUp(peer);
-                let time = self.random.below(500 * crate::plan::MS);
+                let time = self.random.below(500 * MS);
                 self.after(time, Action::Tell { node, event });
             }
             Attack::Campaign { node } => {
@@ -107,6 +109,23 @@ impl World {
                     self.tell(node, Event::Campaign { group });
                 }
             }
+        }
+    }
+
+    /// A node has become leader: if leaders are hunted, it will not be for long.
+    pub(super) fn hunt(&mut self, node: NodeId) {
+        if self.now < self.hunt_until && !self.healed {
+            let time = self.random.below(4 * self.plan.network_latency);
+            let life = self.life(node);
+            self.after(time, Action::Kill { node, life });
+        }
+    }
+
+    pub(super) fn kill(&mut self, node: NodeId, life: u64) {
+        if self.life(node) == life && !self.healed {
+            self.count("leaders hunted");
+            let time = self.random.below(20 * MS);
+            self.stop(node, false, time);
         }
     }
 

@@ -5,9 +5,13 @@ use coracle_proto::{GroupId, NodeId};
 
 use super::World;
 use crate::invariants::{Check, violated};
+use crate::plan::MS;
 
 /// Operations that every client has to complete after the faults.
 const OPERATIONS: u64 = 2;
+
+/// How often it is looked whether all is well, nanoseconds.
+const INTERVAL: u64 = 20 * MS;
 
 impl World {
     /// Faults are over: everybody is up, the network is reliable.
@@ -45,13 +49,15 @@ impl World {
         loop {
             let waits = self.clients.iter().zip(&goals);
             let waits = waits.filter(|(client, goal)| client.done < **goal).count();
-            if waits == 0 && self.agree() {
+            // Only when nobody asks for more can all be equal for longer than a moment.
+            self.resting |= waits == 0;
+            if self.resting && self.agree() {
                 return Ok(());
             }
             if self.now > end {
                 return self.stuck(waits);
             }
-            self.next()?;
+            self.run_until(self.now + INTERVAL)?;
         }
     }
 

@@ -34,7 +34,7 @@ impl World {
         self.processes.get_mut(&node)?.running.as_mut()
     }
 
-    fn life(&self, node: NodeId) -> u64 {
+    pub(super) fn life(&self, node: NodeId) -> u64 {
         self.processes.get(&node).map_or(0, |process| process.life)
     }
 
@@ -102,6 +102,9 @@ impl World {
             });
             if let Some(running) = self.running(node) {
                 running.terms.insert(change.group, change.term);
+            }
+            if change.leads {
+                self.hunt(node);
             }
             self.invariants
                 .leader(change.group, node, change.term, change.leader)?;
