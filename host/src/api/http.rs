@@ -74,7 +74,7 @@ impl fmt::Debug for Api {
     }
 }
 
-/// All paths (DESIGN §8).
+/// All paths (DESIGN section 8).
 pub fn router(service: Arc<dyn Service>, limits: Limits) -> Router {
     let api = Api {
         service,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::console;
 
-/// The exit codes (DESIGN §8).
+/// The exit codes (DESIGN section 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Exit {

@@ -67,7 +67,10 @@ impl Init {
 impl From<InitError> for Failure {
     fn from(error: InitError) -> Self {
         match error {
-            InitError::Nodes(_) | InitError::Ports { .. } => Self::usage(error.to_string()),
+            InitError::Nodes(_)
+            | InitError::PortZero
+            | InitError::Ports { .. }
+            | InitError::Identity(IdentityError::Label { .. }) => Self::usage(error.to_string()),
             _ => Self::other(error.to_string()),
         }
     }

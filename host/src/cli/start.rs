@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, console};
+use super::Failure;
 use crate::config::{Config, ConfigError};
 use crate::server;
 
@@ -44,7 +44,8 @@ pub(super) fn log_to_stderr(level: &str) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(console::is_watched())
+        // Without its `ansi` feature the crate panics if it is told to colour.
+        .with_ansi(false)
         .try_init()
         .map_err(|e| Failure::other(format!("cannot log: {e}")))
 }
