@@ -129,14 +129,15 @@ impl Tickets {
         }
     }
 
-    /// This replica applies no more.
-    pub(super) fn halted(&mut self, reason: &str, reports: &mut Vec<Report>) {
+    /// This replica applies no more. `why`: for those whose command was appended; `refusal`: for
+    /// reads.
+    pub(super) fn end(&mut self, why: &'static str, refusal: &str, reports: &mut Vec<Report>) {
         for (_, tickets) in std::mem::take(&mut self.waiting) {
-            unknown(tickets, HALTED, reports);
+            unknown(tickets, why, reports);
         }
         for (_, tickets) in std::mem::take(&mut self.reads) {
             for ticket in tickets {
-                refuse_read(ticket, reason, reports);
+                refuse_read(ticket, refusal, reports);
             }
         }
         self.waiting_reads = 0;
@@ -162,10 +163,18 @@ impl Tickets {
 /// Why tickets of a halted worker end.
 pub(super) const HALTED: &str = "a fault of this node halted the fsm here";
 
+/// Why they end if the group is removed from the node.
+pub(super) const REMOVED: &str = "the fsm was removed from this node";
+
+/// What a read is told at a halted worker.
+pub(super) fn halted_here(reason: &str) -> String {
+    format!("halted on this node: {reason}")
+}
+
 /// Ends a read at a replica that applies no more.
-pub(super) fn refuse_read(ticket: Ticket, reason: &str, reports: &mut Vec<Report>) {
+pub(super) fn refuse_read(ticket: Ticket, refusal: &str, reports: &mut Vec<Report>) {
     let answer = Answer::NotApplied(NotApplied::Unavailable {
-        reason: format!("halted on this node: {reason}"),
+        reason: refusal.into(),
     });
     reports.push(Report::Answer { ticket, answer });
 }

@@ -12,7 +12,7 @@ use super::options::{READ_BYTES, WorkerContext};
 use super::sessions::Sessions;
 use super::shared::{Published, Shared};
 use super::state_file::{StateSource, read_header};
-use super::tickets::{HALTED, Tickets, refuse_read, unknown};
+use super::tickets::{HALTED, REMOVED, Tickets, halted_here, refuse_read, unknown};
 use super::verdict::{SkipList, Verdict};
 use crate::task::{Outcome, Report, Task};
 use crate::{Digest, Floor, MachineSpec, SnapshotRef};
@@ -195,7 +195,9 @@ impl Worker {
                 }
             }
             (Task::Expect { tickets, .. }, Some(_)) => unknown(tickets, HALTED, &mut reports),
-            (Task::Read { ticket, .. }, Some(reason)) => refuse_read(ticket, reason, &mut reports),
+            (Task::Read { ticket, .. }, Some(reason)) => {
+                refuse_read(ticket, &halted_here(reason), &mut reports);
+            }
             (Task::Expect { position, tickets }, None) => {
                 let applied = self.applied;
                 self.tickets
@@ -229,6 +231,14 @@ impl Worker {
         self.tickets.reached(self.applied, &mut reports);
         self.reports.extend(reports);
         (std::mem::take(&mut self.reports).into(), more)
+    }
+
+    /// The replica is removed from this node: everybody who still waits is told.
+    pub fn end(&mut self) -> Vec<Report> {
+        self.live = None;
+        let mut reports = Vec::from(std::mem::take(&mut self.reports));
+        self.tickets.end(REMOVED, REMOVED, &mut reports);
+        reports
     }
 
     /// A picture of it.
@@ -395,7 +405,8 @@ impl Worker {
     fn halt(&mut self, reason: String) {
         self.live = None;
         let mut reports = Vec::new();
-        self.tickets.halted(&reason, &mut reports);
+        self.tickets
+            .end(HALTED, &halted_here(&reason), &mut reports);
         reports.push(Report::Halted {
             group: self.group,
             reason: reason.clone(),

@@ -3,7 +3,7 @@ use coracle_proto::{EntryKind, LogId};
 use super::rig::{Rig, ok};
 use crate::fsm::WorkerState;
 use crate::fsm::options::RECENT_ENTRIES;
-use crate::task::{Answer, NotApplied, Task};
+use crate::task::{Answer, NotApplied, Report, Task};
 
 #[test]
 fn a_ticket_that_comes_after_its_entry_is_answered_too() {
@@ -141,4 +141,29 @@ fn a_worker_applies_no_more_than_its_budget_at_once() {
 
     assert!(more);
     assert_eq!(rig.status().applied, 3);
+}
+
+#[test]
+fn everybody_who_waits_is_told_when_the_replica_is_removed() {
+    let mut rig = Rig::created(&[]);
+    let (command, read) = (rig.ticket(), rig.ticket());
+    let position = rig.append_commands(&[("append a 1", None)]);
+    rig.worker.push(Task::Expect {
+        position,
+        tickets: vec![Some(command)],
+    });
+    rig.worker.push(Task::Read {
+        ticket: read,
+        index: position.index,
+    });
+
+    let reports = rig.worker.end();
+
+    assert!(matches!(
+        &reports[..],
+        [
+            Report::Answer { ticket: first, answer: Answer::Unknown { .. } },
+            Report::Answer { ticket: second, answer: Answer::NotApplied(_) },
+        ] if (*first, *second) == (command, read)
+    ));
 }
