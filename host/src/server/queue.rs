@@ -50,8 +50,11 @@ impl<T> Queue<T> {
         if state.closed {
             return;
         }
+        let before = state.items.len();
         state.items.extend(items);
-        self.filled.notify_one();
+        if before == 0 && !state.items.is_empty() {
+            self.filled.notify_one();
+        }
     }
 
     /// Adds an item unless `limit` or more are waiting; gives it back if so.
@@ -70,26 +73,18 @@ impl<T> Queue<T> {
     /// Waits until something is there, the queue is closed, or `patience` ran out; moves all that
     /// is there (at most `most`) into `into`. Answers false once closed and empty.
     pub(super) fn take(&self, into: &mut Vec<T>, most: usize, patience: Option<Duration>) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while state.items.is_empty() && !state.closed {
-            state = match patience {
-                None => self
-                    .filled
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(patience) => {
-                    let (state, result) = self
-                        .filled
-                        .wait_timeout(state, patience)
-                        .unwrap_or_else(PoisonError::into_inner);
-                    if result.timed_out() {
-                        drop(state);
-                        return true;
-                    }
-                    state
-                }
-            };
-        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = |state: &mut State<T>| state.items.is_empty() && !state.closed;
+        let mut state = match patience {
+            None => self
+                .filled
+                .wait_while(state, idle)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(patience) => {
+                let waited = self.filled.wait_timeout_while(state, patience, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
         let count = state.items.len().min(most);
         into.extend(state.items.drain(..count));
         !(state.closed && into.is_empty() && state.items.is_empty())
@@ -115,6 +110,9 @@ impl<T> Queue<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -147,5 +145,26 @@ mod tests {
         assert_eq!(out, [1]);
         out.clear();
         assert!(!queue.take(&mut out, 10, None));
+    }
+
+    #[test]
+    fn patience_runs_out_however_often_nothing_is_added() {
+        let queue = Arc::new(Queue::<u32>::new());
+        let pushing = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                while Arc::strong_count(&queue) > 1 {
+                    queue.push_all([]);
+                    queue.filled.notify_one();
+                }
+            })
+        };
+
+        let mut out = Vec::new();
+        assert!(queue.take(&mut out, 10, Some(Duration::from_millis(20))));
+
+        assert_eq!(out, []);
+        drop(queue);
+        pushing.join().unwrap();
     }
 }
