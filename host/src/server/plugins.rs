@@ -48,6 +48,7 @@ pub(super) struct Plugins {
     compiled: Mutex<BTreeMap<Digest, Arc<Plugin>>>,
     /// One compilation at a time: each takes a core and a lot of memory.
     compiling: Mutex<()>,
+    storing: Mutex<()>,
 }
 
 impl Plugins {
@@ -63,6 +64,7 @@ impl Plugins {
             disk,
             compiled: Mutex::default(),
             compiling: Mutex::default(),
+            storing: Mutex::default(),
         })
     }
 
@@ -77,9 +79,7 @@ impl Plugins {
             });
         }
         let plugin = self.compile(digest, bytes)?;
-        if !self.is_stored(&digest) {
-            self.store(digest, bytes)?;
-        }
+        self.store(digest, bytes)?;
         Ok(plugin)
     }
 
@@ -157,6 +157,11 @@ impl Plugins {
     }
 
     fn store(&self, digest: Digest, bytes: &[u8]) -> Result<(), PluginError> {
+        // The same plugin may arrive twice at once, and would share a temporary file.
+        let _turn = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_stored(&digest) {
+            return Ok(());
+        }
         let failed = |context| {
             move |source| PluginError::Io {
                 digest,

@@ -197,7 +197,7 @@ impl NodeService {
         let status = self.0.views.get(fsm.group);
         let state = status
             .as_ref()
-            .map_or(FsmState::Starting, |status| state_of(status));
+            .map_or(FsmState::Starting, state_of);
         let plugin = status
             .and_then(|status| status.spec)
             .map_or(fsm.plugin, |spec| spec.plugin);
