@@ -218,6 +218,9 @@ impl Shell {
 
     /// Refuses early what an fsm that does not serve would never answer.
     fn check_serving(&self, group: GroupId) -> Result<(), Failure> {
+        if self.leader(group) != Some(self.node) {
+            return Ok(());
+        }
         match self.views.get(group) {
             Some(WorkerStatus {
                 state: WorkerState::Halted { reason },

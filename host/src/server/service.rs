@@ -25,6 +25,10 @@ use crate::config::resolve_limits;
 /// Time for what changes the directory or takes a checkpoint.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Time for a look at the directory; below that of a request, so that the reason reaches the
+/// client.
+const LIST_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// A node's service.
 #[derive(Clone)]
 pub(super) struct NodeService(pub(super) Arc<Shell>);
@@ -339,7 +343,7 @@ impl Service for NodeService {
 
     fn list_plugins(&self) -> Future<'_, Vec<PluginInfo>> {
         Box::pin(async move {
-            self.catch_up(Instant::now() + ADMIN_TIMEOUT).await?;
+            self.catch_up(Instant::now() + LIST_TIMEOUT).await?;
             Ok(plugin_infos(&self.0.directory.state()))
         })
     }
@@ -350,7 +354,7 @@ impl Service for NodeService {
 
     fn list_fsms(&self) -> Future<'_, Vec<FsmInfo>> {
         Box::pin(async move {
-            self.catch_up(Instant::now() + ADMIN_TIMEOUT).await?;
+            self.catch_up(Instant::now() + LIST_TIMEOUT).await?;
             let state = self.0.directory.state();
             Ok(state
                 .fsms
@@ -362,7 +366,7 @@ impl Service for NodeService {
 
     fn get_fsm<'a>(&'a self, name: &'a str) -> Future<'a, FsmInfo> {
         Box::pin(async move {
-            let fsm = self.resolve(name, Instant::now() + ADMIN_TIMEOUT).await?;
+            let fsm = self.resolve(name, Instant::now() + LIST_TIMEOUT).await?;
             Ok(self.fsm_info(name, &fsm))
         })
     }
