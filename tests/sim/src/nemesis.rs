@@ -159,7 +159,7 @@ impl Nemesis {
                 sync: self.random.chance(500),
             },
             9 => Attack::Hunt {
-                time: self.random.between(self.election * 5, self.election * 40),
+                time: self.random.between(self.election * 10, self.election * 60),
             },
             5 => Attack::Pause { node, time },
             6 => Attack::LowSpace { node, time },

@@ -12,6 +12,9 @@ use crate::random::Random;
 /// Nanoseconds in a millisecond.
 pub const MS: u64 = 1_000_000;
 
+/// One seed in so many is a [duel](Plan::duel).
+const DUEL_EVERY: u64 = 8;
+
 /// Which log the nodes of a run have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
@@ -90,6 +93,41 @@ pub struct Plan {
 impl Plan {
     /// What this seed means.
     pub fn of(seed: u64) -> Self {
+        let plan = Self::drawn(seed);
+        if seed % DUEL_EVERY == DUEL_EVERY - 1 {
+            plan.duel()
+        } else {
+            plan
+        }
+    }
+
+    /// Leaders that die within a message's time of their election, entries that travel one by
+    /// one, and no other faults: histories like figure 3.7 of the thesis, in which an entry of an
+    /// old term is on a majority and yet not safe.
+    fn duel(self) -> Self {
+        Self {
+            nodes: 3,
+            groups: 1,
+            storage: Storage::Memory,
+            safety: 20_000 * MS,
+            faults: Faults {
+                hunt: true,
+                ..Faults::default()
+            },
+            fault_interval: 1000 * MS,
+            network_latency: 25 * MS,
+            disk_latency: MS,
+            node: NodeConfig {
+                election_timeout: Duration::from_millis(150),
+                heartbeat_interval: Duration::from_millis(15),
+                max_append_entries: 1,
+                ..self.node
+            },
+            ..self
+        }
+    }
+
+    fn drawn(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x0005_eed0_f91a_4000);
         let storage = match random.below(4) {
             0 => Storage::Redb,

@@ -65,7 +65,12 @@ impl World {
                     self.stop(node, power, time);
                 }
             }
-            Attack::Hunt { time } => self.hunt_until = self.now + time,
+            Attack::Hunt { time } => {
+                self.hunt_until = self.now + time;
+                if let Some(leader) = self.leader() {
+                    self.hunt(leader);
+                }
+            }
             Attack::PowerSoon { node, operations } => {
                 self.doom(node, operations, Fault::Crash, Doom::Power);
             }
@@ -115,7 +120,12 @@ impl World {
     /// A node has become leader: if leaders are hunted, it will not be for long.
     pub(super) fn hunt(&mut self, node: NodeId) {
         if self.now < self.hunt_until && !self.healed {
-            let time = self.random.below(4 * self.plan.network_latency);
+            let latency = self.plan.network_latency;
+            // Before anybody hears of what it appended, or while it is being replicated.
+            let time = match self.random.chance(500) {
+                true => self.random.below(latency / 4),
+                false => self.random.between(latency, 4 * latency),
+            };
             let life = self.life(node);
             self.after(time, Action::Kill { node, life });
         }
