@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use coracle_driver::{Event, Node, Outbox};
 
+use super::alarm::Alarm;
 use super::clock::Clock;
 use super::queue::Queue;
 
@@ -14,6 +15,7 @@ use super::queue::Queue;
 const MAX_OUTSIDE_EVENTS: usize = 16_384;
 
 /// An event, or a look at the node.
+#[expect(clippy::large_enum_variant, reason = "nearly every item is an event")]
 enum Item {
     Event(Event),
     Look(Box<dyn FnOnce(&Node) + Send>),
@@ -77,12 +79,16 @@ impl Consensus {
         node: Node,
         clock: Clock,
         inbox: Inbox,
+        alarm: Alarm,
         dispatch: impl FnMut(&mut Outbox) + Send + 'static,
     ) -> std::io::Result<Self> {
         let events = inbox.clone();
         let thread = std::thread::Builder::new()
             .name("consensus".to_owned())
-            .spawn(move || run(node, clock, &events, dispatch))?;
+            .spawn(move || {
+                let _guard = alarm.guard();
+                run(node, clock, &events, dispatch);
+            })?;
         Ok(Self {
             inbox,
             thread: Some(thread),

@@ -12,6 +12,7 @@ use coracle_log::Reader;
 use coracle_proto::{GroupId, NodeId};
 use coracle_transport::Lane;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tracing::{debug, error, info, trace, warn};
 
 use super::Shell;
@@ -39,8 +40,7 @@ impl Dispatch {
             return;
         }
         trace!(?out);
-        self.writes.push_all(out.writes.drain(..));
-        self.send(out);
+        // Before the writes: one of them may be the end of the same group.
         for group in out.started.drain(..) {
             match self.log.floor(group) {
                 Some(floor) => self.start_worker(group, &floor),
@@ -49,6 +49,8 @@ impl Dispatch {
                     .fail(format!("group {group} started without a record of it")),
             }
         }
+        self.writes.push_all(out.writes.drain(..));
+        self.send(out);
         for (group, task) in out.tasks.drain(..) {
             self.tell(group, task);
         }
@@ -145,6 +147,7 @@ impl Dispatch {
         self.shell.workers(group).remove(group);
         self.shell.readers.remove(group);
         self.shell.views.remove(group);
+        self.shell.forget_leader(group);
         self.transfer(Transfer::Retain {
             group,
             keep: Vec::<SnapshotRef>::new(),
@@ -158,7 +161,9 @@ pub(super) async fn run_transfers(
     shell: Arc<Shell>,
     mut transfers: mpsc::UnboundedReceiver<Transfer>,
 ) {
+    let mut sending = JoinSet::new();
     while let Some(transfer) = transfers.recv().await {
-        transfer::run(&shell, transfer);
+        while sending.try_join_next().is_some() {}
+        transfer::run(&shell, transfer, &mut sending);
     }
 }

@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use coracle_driver::Event;
-use coracle_driver::{Log, LogError, Write};
+use coracle_driver::{Log, Write};
 use tracing::error;
 
+use super::alarm::Alarm;
 use super::consensus::Inbox;
 use super::queue::Queue;
 
@@ -39,18 +40,21 @@ pub(super) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Starts it. `failed` is called once with the error after which the node must stop.
+    /// Starts it. An error of the log raises the alarm: the node must stop.
     pub(super) fn start<S: Store + 'static>(
         store: S,
         queue: Arc<Queue<Write>>,
         inbox: Inbox,
         counters: Arc<LogCounters>,
-        failed: impl FnOnce(LogError) + Send + 'static,
+        alarm: Alarm,
     ) -> std::io::Result<Self> {
         let writes = Arc::clone(&queue);
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || run(store, &writes, &inbox, &counters, failed))?;
+            .spawn(move || {
+                let _guard = alarm.guard();
+                run(store, &writes, &inbox, &counters, &alarm);
+            })?;
         Ok(Self {
             queue,
             thread: Some(thread),
@@ -82,7 +86,7 @@ fn run<S: Store>(
     queue: &Queue<Write>,
     inbox: &Inbox,
     counters: &LogCounters,
-    failed: impl FnOnce(LogError),
+    alarm: &Alarm,
 ) {
     let mut batch = Vec::new();
     let mut low = false;
@@ -91,7 +95,7 @@ fn run<S: Store>(
             if let Err(error) = store.commit(&batch) {
                 error!(%error, "the log failed: the node stops");
                 queue.abandon();
-                failed(error);
+                alarm.raise(error.to_string());
                 return;
             }
             counters.commits.fetch_add(1, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! A running node: the threads and tasks around the driver's polled objects.
 
+mod alarm;
 mod bulk;
 mod call;
 mod clock;

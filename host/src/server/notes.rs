@@ -8,6 +8,7 @@ use coracle_driver::Digest;
 use coracle_driver::task::Task;
 use coracle_proto::GroupId;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::Shell;
@@ -22,10 +23,12 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// Serves the workers' wishes until the node stops.
 pub(super) async fn run(shell: Arc<Shell>, mut notes: mpsc::UnboundedReceiver<Note>) {
     let fetching = Arc::new(Mutex::new(BTreeSet::new()));
+    let mut fetches = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         let note = tokio::select! {
             note = notes.recv() => note,
+            Some(_) = fetches.join_next() => continue,
             _ = sweep.tick() => {
                 for group in shell.readers.groups() {
                     // One that is busy needs no sweeping.
@@ -42,7 +45,7 @@ pub(super) async fn run(shell: Arc<Shell>, mut notes: mpsc::UnboundedReceiver<No
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert((group, plugin));
             if started {
-                tokio::spawn(fetch(
+                fetches.spawn(fetch(
                     Arc::clone(&shell),
                     group,
                     plugin,

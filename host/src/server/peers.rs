@@ -62,7 +62,13 @@ impl Handler for PeerHandler {
         let shell = self.shell.upgrade();
         Box::pin(async move {
             let result = match (shell, Call::decode(&body)) {
-                (Some(shell), Ok(call)) => shell.execute(call, Instant::now() + CALL_TIMEOUT).await,
+                (Some(shell), Ok(call)) => {
+                    let stopped = shell.stopped();
+                    tokio::select! {
+                        result = shell.execute(call, Instant::now() + CALL_TIMEOUT) => result,
+                        () = stopped => Err(Failure::unknown("the node that was asked stopped")),
+                    }
+                }
                 (None, _) => Err(Failure::not_applied(
                     Code::Unavailable,
                     "the node is stopping",
@@ -86,7 +92,13 @@ impl Handler for PeerHandler {
         Box::pin(async move {
             let shell = shell.ok_or("the node is stopping")?;
             match Bulk::decode(&header)? {
-                Bulk::Snapshot(offer) => transfer::receive(shell, from, offer, reader).await,
+                Bulk::Snapshot(offer) => {
+                    let stopped = shell.stopped();
+                    tokio::select! {
+                        result = transfer::receive(shell, from, offer, reader) => result,
+                        () = stopped => Err("the node is stopping".to_owned()),
+                    }
+                }
                 Bulk::Plugin { .. } => Err("plugins are fetched, not sent".to_owned()),
             }
         })

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use coracle_proto::GroupId;
 
+use super::alarm::Alarm;
 use super::queue::Queue;
 
 /// Something that handles messages one batch at a time.
@@ -16,6 +17,9 @@ pub(super) trait Actor: Send + 'static {
     type Message: Send;
     /// Handles some of what is waiting. True: run again even without new messages.
     fn handle(&mut self, messages: &mut VecDeque<Self::Message>) -> bool;
+    /// It was taken out of the pool: whoever still waits for it, in a message or elsewhere, is to
+    /// be told. It is dropped afterwards.
+    fn end(&mut self, messages: VecDeque<Self::Message>);
 }
 
 /// A pool of threads over actors, one actor per group.
@@ -39,15 +43,24 @@ struct Mailbox<M> {
 
 impl<A: Actor> Pool<A> {
     /// Starts `threads` threads of `stack` bytes each.
-    pub(super) fn start(name: &str, threads: usize, stack: usize) -> std::io::Result<Self> {
+    pub(super) fn start(
+        name: &str,
+        threads: usize,
+        stack: usize,
+        alarm: &Alarm,
+    ) -> std::io::Result<Self> {
         let ready: Arc<Queue<Arc<Slot<A>>>> = Arc::new(Queue::new());
         let mut handles = Vec::new();
         for number in 0..threads {
             let ready = Arc::clone(&ready);
+            let guard = alarm.guard();
             let thread = std::thread::Builder::new()
                 .name(format!("{name}-{number}"))
                 .stack_size(stack)
-                .spawn(move || serve(&ready))?;
+                .spawn(move || {
+                    let _guard = guard;
+                    serve(&ready);
+                })?;
             handles.push(thread);
         }
         Ok(Self {
@@ -75,7 +88,7 @@ impl<A: Actor> Pool<A> {
         self.ready.push(slot);
     }
 
-    /// Takes a group's actor out; messages that wait for it are dropped.
+    /// Takes a group's actor out. It ends on a thread of the pool, after what it is doing now.
     pub(super) fn remove(&self, group: GroupId) {
         let slot = self
             .actors
@@ -85,7 +98,11 @@ impl<A: Actor> Pool<A> {
         if let Some(slot) = slot {
             let mut mailbox = slot.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
             mailbox.removed = true;
-            mailbox.messages.clear();
+            if !mailbox.scheduled {
+                mailbox.scheduled = true;
+                drop(mailbox);
+                self.ready.push(slot);
+            }
         }
     }
 
@@ -167,24 +184,23 @@ fn serve<A: Actor>(ready: &Queue<Arc<Slot<A>>>) {
 }
 
 fn run_once<A: Actor>(ready: &Queue<Arc<Slot<A>>>, slot: Arc<Slot<A>>) {
-    let mut messages = {
+    let (mut messages, removed) = {
         let mut mailbox = slot.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
-        if mailbox.removed {
-            return;
-        }
-        std::mem::take(&mut mailbox.messages)
+        (std::mem::take(&mut mailbox.messages), mailbox.removed)
     };
-    let again = slot
-        .actor
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .handle(&mut messages);
+    let mut actor = slot.actor.lock().unwrap_or_else(PoisonError::into_inner);
+    if removed {
+        actor.end(messages);
+        return;
+    }
+    let again = actor.handle(&mut messages);
+    drop(actor);
     let mut mailbox = slot.mailbox.lock().unwrap_or_else(PoisonError::into_inner);
     // What it left over stays before what came meanwhile.
     for message in messages.into_iter().rev() {
         mailbox.messages.push_front(message);
     }
-    if !mailbox.removed && (again || !mailbox.messages.is_empty()) {
+    if again || mailbox.removed || !mailbox.messages.is_empty() {
         drop(mailbox);
         ready.push(slot);
     } else {
@@ -195,8 +211,12 @@ fn run_once<A: Actor>(ready: &Queue<Arc<Slot<A>>>, slot: Arc<Slot<A>>) {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::sync::mpsc::RecvTimeoutError::Disconnected;
+    use std::time::Duration;
 
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     struct Echo(mpsc::Sender<u32>);
 
@@ -209,11 +229,17 @@ mod tests {
             }
             false
         }
+
+        fn end(&mut self, messages: VecDeque<u32>) {
+            for message in messages {
+                self.0.send(1000 + message).unwrap();
+            }
+        }
     }
 
     #[test]
     fn messages_are_handled_in_order_even_when_an_actor_leaves_some() {
-        let pool = Pool::start("test", 2, 1 << 20).unwrap();
+        let pool = Pool::start("test", 2, 1 << 20, &Alarm::new()).unwrap();
         let (sender, receiver) = mpsc::channel();
         pool.add(GroupId(7), Echo(sender));
 
@@ -228,8 +254,67 @@ mod tests {
 
     #[test]
     fn a_message_for_a_group_that_is_not_here_is_given_back() {
-        let pool: Pool<Echo> = Pool::start("test", 1, 1 << 20).unwrap();
+        let pool: Pool<Echo> = Pool::start("test", 1, 1 << 20, &Alarm::new()).unwrap();
         assert_eq!(pool.tell(GroupId(1), 5, 10), Err(5));
+        pool.stop();
+    }
+
+    /// Handles what it is told when it is let go.
+    struct Held {
+        go: mpsc::Receiver<()>,
+        seen: mpsc::Sender<(&'static str, Vec<u32>)>,
+    }
+
+    impl Actor for Held {
+        type Message = u32;
+
+        fn handle(&mut self, messages: &mut VecDeque<u32>) -> bool {
+            self.seen
+                .send(("handles", messages.drain(..).collect()))
+                .unwrap();
+            self.go.recv().unwrap();
+            false
+        }
+
+        fn end(&mut self, messages: VecDeque<u32>) {
+            self.seen.send(("ends", messages.into())).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_actor_that_is_removed_while_it_works_is_given_what_it_missed() {
+        let pool = Pool::start("test", 1, 1 << 20, &Alarm::new()).unwrap();
+        let ((let_go, go), (seen, saw)) = (mpsc::channel(), mpsc::channel());
+        pool.add(GroupId(7), Held { go, seen });
+        assert_eq!(saw.recv_timeout(PATIENCE).unwrap(), ("handles", vec![]));
+
+        pool.tell(GroupId(7), 1, 10).unwrap();
+        pool.remove(GroupId(7));
+        assert_eq!(pool.tell(GroupId(7), 2, 10), Err(2));
+        let_go.send(()).unwrap();
+
+        assert_eq!(saw.recv_timeout(PATIENCE).unwrap(), ("ends", vec![1]));
+        assert_eq!(
+            saw.recv_timeout(PATIENCE).unwrap_err(),
+            Disconnected,
+            "and dropped"
+        );
+        pool.stop();
+    }
+
+    #[test]
+    fn an_idle_actor_that_is_removed_ends_as_well() {
+        let pool = Pool::start("test", 1, 1 << 20, &Alarm::new()).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        pool.add(GroupId(7), Echo(sender));
+
+        pool.remove(GroupId(7));
+
+        assert_eq!(
+            receiver.recv_timeout(PATIENCE).unwrap_err(),
+            Disconnected,
+            "it is dropped"
+        );
         pool.stop();
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A queue with one reader that takes everything at once.
+/// A queue whose readers take what there is, all at once or a little at a time.
 ///
 /// `push` is for items whose number is bounded by what was asked for (completions, writes that
 /// the core's own in-flight limits allow); `offer` is for what comes from outside and is refused
@@ -87,6 +87,10 @@ impl<T> Queue<T> {
         };
         let count = state.items.len().min(most);
         into.extend(state.items.drain(..count));
+        if !state.items.is_empty() {
+            // Whoever put them in woke one reader only.
+            self.filled.notify_one();
+        }
         !(state.closed && into.is_empty() && state.items.is_empty())
     }
 
@@ -110,7 +114,7 @@ impl<T> Queue<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Barrier, mpsc};
     use std::thread;
 
     use super::*;
@@ -163,8 +167,32 @@ mod tests {
         let mut out = Vec::new();
         assert!(queue.take(&mut out, 10, Some(Duration::from_millis(20))));
 
-        assert_eq!(out, []);
+        assert!(out.is_empty());
         drop(queue);
         pushing.join().unwrap();
+    }
+
+    #[test]
+    fn what_one_reader_leaves_wakes_another() {
+        let queue = Arc::new(Queue::new());
+        let (took, taken) = mpsc::channel();
+        let done = Arc::new(Barrier::new(3));
+        for _ in 0..2 {
+            let (queue, took, done) = (Arc::clone(&queue), took.clone(), Arc::clone(&done));
+            thread::spawn(move || {
+                let mut out = Vec::new();
+                queue.take(&mut out, 1, None);
+                took.send(out).unwrap();
+                // Like a guest that takes its time: the other must get its item meanwhile.
+                done.wait();
+            });
+        }
+
+        queue.push_all([1, 2]);
+
+        let mut seen = [(); 2].map(|()| taken.recv_timeout(Duration::from_secs(20)).unwrap());
+        seen.sort();
+        assert_eq!(seen, [[1], [2]]);
+        done.wait();
     }
 }

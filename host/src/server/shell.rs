@@ -1,7 +1,6 @@
 //! What the tasks of a node share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use coracle_client::Code;
@@ -12,6 +11,7 @@ use coracle_proto::{GroupId, NodeId};
 use coracle_transport::Transport;
 use tokio::sync::{oneshot, watch};
 
+use super::alarm::Alarm;
 use super::call::Failure;
 use super::consensus::Inbox;
 use super::log_writer::LogCounters;
@@ -41,9 +41,9 @@ pub(super) struct Shell {
     pub(super) transport: OnceLock<Transport>,
     pub(super) leaders: Mutex<BTreeMap<GroupId, LeaderChange>>,
     pub(super) changed: watch::Sender<u64>,
-    /// Why the node has to stop, once the log has failed.
-    pub(super) failure: watch::Sender<Option<String>>,
-    pub(super) stopping: AtomicBool,
+    /// Why the node has to stop.
+    pub(super) alarm: Alarm,
+    pub(super) stopping: watch::Sender<bool>,
     /// Snapshot offers that wait for the node's word.
     pub(super) offers: Mutex<BTreeMap<u64, oneshot::Sender<bool>>>,
 }
@@ -113,22 +113,34 @@ impl Shell {
             .insert(change.group, change);
     }
 
+    /// A group is gone from this node.
+    pub(super) fn forget_leader(&self, group: GroupId) {
+        self.leaders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&group);
+    }
+
     /// Stops the node for a reason that its operator must know.
     pub(super) fn fail(&self, reason: String) {
-        self.failure.send_if_modified(|failure| {
-            let first = failure.is_none();
-            if first {
-                *failure = Some(reason);
-            }
-            first
-        });
+        self.alarm.raise(reason);
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.failure.borrow().is_some()
+        self.alarm.is_raised()
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        *self.stopping.borrow()
+    }
+
+    /// Ends when the node stops. Whoever holds on to the node for long must wait for this beside
+    /// whatever else it waits for: until it lets go, the data folder is in use.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stopping = self.stopping.subscribe();
+        async move {
+            // An error means that the node is gone altogether.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +17,9 @@ use coracle_transport::{Config as TransportConfig, Transport};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
+use super::alarm::Alarm;
 use super::clock::Clock;
 use super::consensus::{Consensus, Inbox};
 use super::dispatch::{self, Dispatch};
@@ -49,6 +49,10 @@ const READER_THREADS: usize = 4;
 /// For requests in progress, when the node stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// For tasks to let go of a node that has stopped, and how often to look.
+const RELEASE: Duration = Duration::from_secs(10);
+const RELEASE_POLL: Duration = Duration::from_millis(2);
+
 /// Folder of compiled plugins.
 const COMPILED: &str = "compiled";
 
@@ -71,13 +75,11 @@ pub struct Handle {
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let node = start(config).await?;
-    let mut failure = node.shell.failure.subscribe();
+    let alarm = node.shell.alarm.clone();
     let failed = tokio::select! {
         _ = terminate.recv() => None,
         _ = tokio::signal::ctrl_c() => None,
-        reason = failure.wait_for(Option::is_some) => {
-            reason.ok().and_then(|reason| reason.clone())
-        }
+        reason = alarm.raised() => reason,
     };
     match failed {
         None => {
@@ -158,10 +160,14 @@ impl Handle {
     }
 
     async fn end(mut self, abrupt: bool) {
-        self.shell.stopping.store(true, Ordering::Relaxed);
+        self.shell.stopping.send_replace(true);
         self.serving.abort();
         for task in &self.tasks {
             task.abort();
+        }
+        for task in self.tasks {
+            // What it says is that it was aborted.
+            let _ = task.await;
         }
         if let Some(transport) = self.shell.transport.get() {
             transport.shutdown().await;
@@ -182,6 +188,25 @@ impl Handle {
         if let Err(error) = stopped.await {
             error!(%error, "stopping the node's threads panicked");
         }
+        if tokio::time::timeout(RELEASE, released(&self.shell))
+            .await
+            .is_err()
+        {
+            warn!("a task outlives its node and keeps the data folder locked");
+        }
+    }
+}
+
+/// Waits until no task holds on to anything that keeps the data folder locked: connections that
+/// were cut and a plugin that is being compiled end in their own time.
+async fn released(shell: &Arc<Shell>) {
+    let held = || {
+        Arc::strong_count(shell) > 1
+            || Arc::strong_count(&shell.plugins) > 1
+            || Arc::strong_count(&shell.snapshots) > 1
+    };
+    while held() {
+        tokio::time::sleep(RELEASE_POLL).await;
     }
 }
 
@@ -212,6 +237,7 @@ fn assemble(config: Config, storage: Storage) -> anyhow::Result<Parts> {
     let inbox = Inbox::new();
     let writes = Arc::new(Queue::new());
     let counters = Arc::new(LogCounters::default());
+    let alarm = Alarm::new();
     let (notes, noted) = mpsc::unbounded_channel();
     let (transfers, transferred) = mpsc::unbounded_channel();
     let plugins = Arc::new(Plugins::open(engine(&config)?, disk)?);
@@ -226,9 +252,9 @@ fn assemble(config: Config, storage: Storage) -> anyhow::Result<Parts> {
         inbox: inbox.clone(),
         waiters: Arc::new(Waiters::default()),
         views: Arc::new(Views::default()),
-        system: Pool::start("system", 1, STACK_BYTES)?,
-        fsms: Pool::start("fsm", FSM_THREADS, STACK_BYTES)?,
-        readers: Pool::start("reader", READER_THREADS, STACK_BYTES)?,
+        system: Pool::start("system", 1, STACK_BYTES, &alarm)?,
+        fsms: Pool::start("fsm", FSM_THREADS, STACK_BYTES, &alarm)?,
+        readers: Pool::start("reader", READER_THREADS, STACK_BYTES, &alarm)?,
         plugins,
         snapshots: Arc::clone(&snapshots),
         directory,
@@ -236,8 +262,8 @@ fn assemble(config: Config, storage: Storage) -> anyhow::Result<Parts> {
         transport: OnceLock::new(),
         leaders: Mutex::default(),
         changed: watch::Sender::new(0),
-        failure: watch::Sender::new(None),
-        stopping: AtomicBool::new(false),
+        alarm: alarm.clone(),
+        stopping: watch::Sender::new(false),
         offers: Mutex::default(),
         config,
     });
@@ -288,11 +314,8 @@ fn assemble(config: Config, storage: Storage) -> anyhow::Result<Parts> {
     if !recovered.groups.contains_key(&GroupId::SYSTEM) {
         inbox.push(host_system_group(&shell));
     }
-    let failing = Arc::clone(&shell);
-    let log = LogWriter::start(store, writes, inbox.clone(), counters, move |error| {
-        failing.fail(error.to_string());
-    })?;
-    let consensus = Consensus::start(node, clock, inbox, move |out| dispatch.run(out))?;
+    let log = LogWriter::start(store, writes, inbox.clone(), counters, alarm.clone())?;
+    let consensus = Consensus::start(node, clock, inbox, alarm, move |out| dispatch.run(out))?;
     let tasks = vec![
         tokio::spawn(dispatch::run_transfers(Arc::clone(&shell), transferred)),
         tokio::spawn(notes::run(Arc::clone(&shell), noted)),

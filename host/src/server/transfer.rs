@@ -11,6 +11,7 @@ use coracle_driver::{SnapshotReader, SnapshotReceiver, SnapshotRef};
 use coracle_proto::{GroupId, NodeId};
 use coracle_transport::{BulkReader, BulkSource};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::Shell;
@@ -34,10 +35,10 @@ pub(super) enum Transfer {
 }
 
 /// Does what the node wants, beside everything else.
-pub(super) fn run(shell: &Arc<Shell>, transfer: Transfer) {
+pub(super) fn run(shell: &Arc<Shell>, transfer: Transfer, sending: &mut JoinSet<()>) {
     match transfer {
         Transfer::Send(what) => {
-            tokio::spawn(send(Arc::clone(shell), what));
+            sending.spawn(send(Arc::clone(shell), what));
         }
         Transfer::Offer { offer, wanted } => {
             if let Some(waiting) = shell.offers().remove(&offer) {

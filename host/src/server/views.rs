@@ -14,15 +14,19 @@ pub(super) struct Views {
 }
 
 impl Views {
+    /// A group begins to be hosted here.
+    pub(super) fn insert(&self, group: GroupId, status: WorkerStatus) {
+        self.groups
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(group, watch::Sender::new(status));
+    }
+
+    /// A group has moved on. Nothing, if it was removed meanwhile: its worker may be at work still.
     pub(super) fn publish(&self, group: GroupId, status: WorkerStatus) {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        match groups.get(&group) {
-            Some(sender) => {
-                sender.send_replace(status);
-            }
-            None => {
-                groups.insert(group, watch::Sender::new(status));
-            }
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = groups.get(&group) {
+            sender.send_replace(status);
         }
     }
 

@@ -54,7 +54,7 @@ pub(super) struct WorkerActor {
 
 impl WorkerActor {
     pub(super) fn new(group: GroupId, worker: Worker, reports: Reports) -> Self {
-        reports.views.publish(group, worker.status());
+        reports.views.insert(group, worker.status());
         Self {
             group,
             worker,
@@ -107,6 +107,15 @@ impl Actor for WorkerActor {
             self.note(Note::Changed);
         }
         more
+    }
+
+    fn end(&mut self, tasks: VecDeque<Task>) {
+        for task in tasks {
+            self.worker.push(task);
+        }
+        for report in self.worker.end() {
+            self.deliver(report);
+        }
     }
 }
 
@@ -168,4 +177,7 @@ impl Actor for ReaderActor {
         }
         false
     }
+
+    // Whoever asked learns it by the end of its channel.
+    fn end(&mut self, _: VecDeque<ReaderTask>) {}
 }
