@@ -23,17 +23,21 @@ impl Shell {
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         let mut last = None;
+        let mut open = None;
         loop {
             let attempt = timeout_at(deadline, self.attempt(&call, deadline)).await;
             let failure = match attempt {
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(failure)) if may_retry(&call, &failure) => failure,
-                Ok(Err(failure)) => return Err(failure),
+                Ok(Err(failure)) => return Err(settle(failure, open)),
                 Err(_) if call.is_read() => return Err(no_leader(last)),
                 Err(_) => return Err(Failure::unknown("the call took too long")),
             };
+            if !call.is_read() && failure.outcome == Outcome::Unknown {
+                open.get_or_insert(failure.clone());
+            }
             if Instant::now() + RETRY_PAUSE >= deadline {
-                return Err(no_leader(Some(failure)));
+                return Err(settle(no_leader(Some(failure)), open));
             }
             last = Some(failure);
             tokio::time::sleep(RETRY_PAUSE).await;
@@ -84,6 +88,21 @@ fn may_retry(call: &Call, failure: &Failure) -> bool {
     }
 }
 
+/// What a client is told at the end. That the last try did nothing says nothing of an earlier one
+/// of which nobody knows, unless it is the log that has spoken: what it says of a key, or of a
+/// command's size, holds for every try.
+fn settle(failure: Failure, open: Option<Failure>) -> Failure {
+    let spoken =
+        failure.index.is_some() || matches!(failure.code, Code::KeyReused | Code::TooLarge);
+    match open {
+        Some(open) if failure.outcome == Outcome::NotApplied && !spoken => Failure {
+            detail: format!("{}; tried again: {}", open.detail, failure.detail),
+            ..open
+        },
+        _ => failure,
+    }
+}
+
 /// What a client is told when time ran out and nothing was done.
 fn no_leader(last: Option<Failure>) -> Failure {
     match last {
@@ -92,5 +111,38 @@ fn no_leader(last: Option<Failure>) -> Failure {
             Code::Unavailable,
             "no leader: a majority of the nodes must be up and able to reach each other",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coracle_driver::FailureClass;
+
+    use super::*;
+
+    #[test]
+    fn a_try_that_did_nothing_does_not_vouch_for_one_of_which_nobody_knows() {
+        let open = Some(Failure::unknown("the leader went away"));
+        for last in [
+            no_leader(None),
+            Failure::not_applied(Code::Busy, "too many"),
+            Failure::last_word("the fsm is retired"),
+        ] {
+            assert_eq!(settle(last.clone(), None), last);
+            let told = settle(last, open.clone());
+            assert_eq!(told.outcome, Outcome::Unknown);
+            assert!(told.detail.starts_with("the leader went away"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_log_says_of_a_key_holds_for_every_try() {
+        let open = Some(Failure::unknown("the leader went away"));
+        for last in [
+            Failure::failed(FailureClass::Trap, Some(7)),
+            Failure::not_applied(Code::KeyReused, "with another body"),
+        ] {
+            assert_eq!(settle(last.clone(), open.clone()), last);
+        }
     }
 }
