@@ -11,6 +11,7 @@ use coracle_driver::task::HostEntry;
 use coracle_driver::{Event, GroupStatus};
 use coracle_proto::{Configuration, GroupId, Index, Role};
 use coracle_runtime::{CONTRACT, EPOCH};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -27,10 +28,11 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// had applied in the node's last run: what is replayed was acted upon then.
 pub(super) async fn run(shell: Arc<Shell>, mark: Index) {
     let mut changes = shell.changes();
+    let mut leading = JoinSet::new();
     loop {
         let system = shell.views.get(GroupId::SYSTEM);
         if let Some(applied) = system.and_then(|status| trusted(&status, mark)) {
-            reconcile(&shell, applied).await;
+            reconcile(&shell, applied, &mut leading).await;
         }
         let quiet = tokio::time::timeout(INTERVAL, changes.changed()).await;
         if matches!(quiet, Ok(Err(_))) || shell.is_stopping() {
@@ -48,7 +50,7 @@ fn trusted(system: &WorkerStatus, mark: Index) -> Option<Index> {
     (runs && applied > 0 && applied >= mark).then_some(applied)
 }
 
-async fn reconcile(shell: &Arc<Shell>, applied: Index) {
+async fn reconcile(shell: &Arc<Shell>, applied: Index, leading: &mut JoinSet<()>) {
     let wanted = shell.directory.state();
     let Some(statuses) = shell.inbox.look(|node| node.statuses()).await else {
         return;
@@ -80,7 +82,11 @@ async fn reconcile(shell: &Arc<Shell>, applied: Index) {
             shell.inbox.push(Event::Remove { group: *group });
         }
     }
-    lead(shell, &wanted, &hosted).await;
+    while leading.try_join_next().is_some() {}
+    if leading.is_empty() {
+        // It waits for other nodes: new fsms must not wait with it.
+        leading.spawn(lead(Arc::clone(shell), wanted, hosted));
+    }
 }
 
 fn is_starting(shell: &Shell, group: GroupId) -> bool {
@@ -92,9 +98,9 @@ fn is_starting(shell: &Shell, group: GroupId) -> bool {
 
 /// What the leader of each group owes the directory.
 async fn lead(
-    shell: &Arc<Shell>,
-    wanted: &DirectoryState,
-    hosted: &BTreeMap<GroupId, GroupStatus>,
+    shell: Arc<Shell>,
+    wanted: Arc<DirectoryState>,
+    hosted: BTreeMap<GroupId, GroupStatus>,
 ) {
     for (name, fsm) in &wanted.fsms {
         let leads = hosted
@@ -104,9 +110,9 @@ async fn lead(
             continue;
         };
         let result = if fsm.retiring {
-            retire(shell, fsm.group, &status.state).await
+            retire(&shell, fsm.group, &status.state).await
         } else {
-            report_plugin(shell, fsm, status.spec.as_ref()).await
+            report_plugin(&shell, fsm, status.spec.as_ref()).await
         };
         if let Err(failure) = result {
             warn!(
