@@ -70,9 +70,12 @@ impl Shell {
             match self.directory_here(command, deadline).await {
                 Ok(Reply::Applied { index, reply, .. }) => return Ok(created_group(index, &reply)),
                 Ok(reply) => {
-                    return Err(Failure::unknown(format!("the directory answered {reply:?}")));
+                    return Err(Failure::unknown(format!(
+                        "the directory answered {reply:?}"
+                    )));
                 }
-                Err(failure) if failure.detail.contains(SAME_ENTRY) && Instant::now() < deadline => {}
+                Err(failure)
+                    if failure.detail.contains(SAME_ENTRY) && Instant::now() < deadline => {}
                 Err(failure) => return Err(failure),
             }
         }
