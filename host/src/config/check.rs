@@ -16,6 +16,10 @@ const MAX_COMMAND_BYTES: u64 = coracle_transport::MAX_FRAME_BYTES as u64 - FRAMI
 const MAX_PLUGIN_BYTES: u64 = 256 << 20;
 /// The election timeout must leave room for heartbeats that are lost.
 const HEARTBEATS_PER_ELECTION: u64 = 3;
+/// A cluster that waits longer for a leader is down for whoever uses it.
+const MAX_ELECTION_TIMEOUT_MS: u64 = 600_000;
+/// Largest ballast; it is written in full.
+const MAX_BALLAST_BYTES: u64 = 1 << 40;
 
 /// One key and what is wrong with its value.
 #[derive(Debug)]
@@ -107,6 +111,13 @@ fn timing(config: &Config) -> Result<(), Wrong> {
     if raft.heartbeat_ms == 0 {
         return wrong("raft.heartbeat_ms", "it is zero");
     }
+    if raft.election_timeout_ms > MAX_ELECTION_TIMEOUT_MS {
+        let reason = format!(
+            "{} ms is more than {MAX_ELECTION_TIMEOUT_MS} ms",
+            raft.election_timeout_ms
+        );
+        return wrong("raft.election_timeout_ms", reason);
+    }
     if raft.election_timeout_ms < raft.heartbeat_ms.saturating_mul(HEARTBEATS_PER_ELECTION) {
         let reason = format!(
             "{} ms is less than {HEARTBEATS_PER_ELECTION} heartbeats of {} ms: every lost message \
@@ -137,6 +148,13 @@ fn limits(config: &Config) -> Result<(), Wrong> {
         if value == 0 || value > max {
             return wrong(key, format!("{value} is not between 1 and {max}"));
         }
+    }
+    if config.storage.ballast_bytes > MAX_BALLAST_BYTES {
+        let ballast = config.storage.ballast_bytes;
+        return wrong(
+            "storage.ballast_bytes",
+            format!("{ballast} is more than {MAX_BALLAST_BYTES}"),
+        );
     }
     if l.queued_bytes < l.command_bytes {
         return wrong(

@@ -1,6 +1,8 @@
 //! From a file to a checked configuration. Every error names file, line and key.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -24,12 +26,10 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// It is too large to be one.
-    #[error("{} has {bytes} bytes, a configuration at most {MAX_FILE_BYTES}", path.display())]
+    #[error("{} is larger than a configuration, which has at most {MAX_FILE_BYTES} bytes", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size.
-        bytes: u64,
     },
     /// Something in it is wrong.
     #[error("{}", Shown(path, *line, message, text))]
@@ -68,14 +68,13 @@ impl Config {
             path: path.into(),
             source,
         };
-        let bytes = std::fs::metadata(path).map_err(read)?.len();
-        if bytes > MAX_FILE_BYTES {
-            return Err(ConfigError::TooLarge {
-                path: path.into(),
-                bytes,
-            });
+        let mut text = String::new();
+        // Not by the size the file claims: a device claims none and never ends.
+        let file = File::open(path).map_err(read)?;
+        let taken = file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text);
+        if taken.map_err(read)? as u64 > MAX_FILE_BYTES {
+            return Err(ConfigError::TooLarge { path: path.into() });
         }
-        let text = std::fs::read_to_string(path).map_err(read)?;
         Self::parse(&text, path)
     }
 
@@ -223,6 +222,18 @@ http = "127.0.0.1:7401"
             ),
             (
                 "[tls]",
+                "[raft]\nelection_timeout_ms = 9223372036854775807\n[tls]",
+                8,
+                "more than 600000 ms",
+            ),
+            (
+                "[tls]",
+                "[storage]\nballast_bytes = 9000000000000000000\n[tls]",
+                8,
+                "storage.ballast_bytes",
+            ),
+            (
+                "[tls]",
                 "[limits]\ncommand_bytes = 0\n[tls]",
                 8,
                 "not between 1 and",
@@ -232,6 +243,12 @@ http = "127.0.0.1:7401"
             assert!(message.contains(part), "{message}");
             assert_eq!(found, line, "{message}");
         }
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let shown = Config::load(Path::new("/dev/zero")).expect_err("endless");
+        assert!(matches!(shown, ConfigError::TooLarge { .. }), "{shown}");
     }
 
     #[test]
