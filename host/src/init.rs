@@ -57,6 +57,9 @@ pub enum InitError {
     /// Too few, too many.
     #[error("a cluster has 1 to {MAX_NODES} nodes, not {0}")]
     Nodes(u64),
+    /// Port 0 means any port, which peers could not dial.
+    #[error("0 is no port: want a first port from 1 on")]
+    PortZero,
     /// The last node's ports are beyond 65535.
     #[error("{nodes} nodes from port {base} on need ports up to {last}, the last one is 65535")]
     Ports {
@@ -93,8 +96,11 @@ pub fn local_addresses(nodes: u64, base: u16) -> Result<Vec<Addresses>, InitErro
     if nodes == 0 || nodes > MAX_NODES {
         return Err(InitError::Nodes(nodes));
     }
+    if base == 0 {
+        return Err(InitError::PortZero);
+    }
     let last = u64::from(base) + 2 * nodes - 1;
-    if last > u64::from(u16::MAX) || base == 0 {
+    if last > u64::from(u16::MAX) {
         return Err(InitError::Ports { nodes, base, last });
     }
     let local = |port: u64| {
@@ -308,6 +314,7 @@ mod tests {
             local_addresses(3, 65_531),
             Err(InitError::Ports { last: 65_536, .. })
         ));
+        assert!(matches!(local_addresses(1, 0), Err(InitError::PortZero)));
         assert!(local_addresses(3, 65_530).is_ok());
     }
 }

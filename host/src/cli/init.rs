@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use coracle_transport::identity::IdentityError;
 use serde::Serialize;
 
 use super::{Failure, Global, console};
