@@ -7,9 +7,7 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use coracle_client::{
-    CreateFsm, FsmInfo, FsmList, Outcome, Removed, Snapshotted, Upgrade, Upgraded,
-};
+use coracle_client::{CreateFsm, FsmInfo, FsmList, Removed, Snapshotted, Upgrade, Upgraded};
 
 use super::{Api, request};
 use crate::api::{ApiError, Applied, Queried};
@@ -46,10 +44,7 @@ pub(super) async fn query(
     let query = api
         .service
         .query(&name, body, consistency, min_index, limit);
-    // A query changes nothing, however it ends.
-    request::within(limit, query)
-        .await
-        .map_err(|e| e.with_outcome(Outcome::NotApplied))
+    request::read_within(limit, query).await
 }
 
 pub(super) async fn create(
@@ -66,14 +61,23 @@ pub(super) async fn create(
         .map(Json)
 }
 
-pub(super) async fn list(State(api): State<Api>) -> Result<Json<FsmList>, ApiError> {
-    let fsms = request::within(api.limits.timeout, api.service.list_fsms()).await?;
+pub(super) async fn list(
+    State(api): State<Api>,
+    headers: HeaderMap,
+) -> Result<Json<FsmList>, ApiError> {
+    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let fsms = request::read_within(limit, api.service.list_fsms()).await?;
     Ok(Json(FsmList { fsms }))
 }
 
-pub(super) async fn show(State(api): State<Api>, name: Name) -> Result<Json<FsmInfo>, ApiError> {
+pub(super) async fn show(
+    State(api): State<Api>,
+    name: Name,
+    headers: HeaderMap,
+) -> Result<Json<FsmInfo>, ApiError> {
     let name = request::fsm_name(name)?;
-    request::within(api.limits.timeout, api.service.get_fsm(&name))
+    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    request::read_within(limit, api.service.get_fsm(&name))
         .await
         .map(Json)
 }

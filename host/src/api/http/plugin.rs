@@ -46,17 +46,23 @@ pub(super) async fn upload(
         .map(Json)
 }
 
-pub(super) async fn list(State(api): State<Api>) -> Result<Json<PluginList>, ApiError> {
-    let plugins = request::within(api.limits.timeout, api.service.list_plugins()).await?;
+pub(super) async fn list(
+    State(api): State<Api>,
+    headers: HeaderMap,
+) -> Result<Json<PluginList>, ApiError> {
+    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let plugins = request::read_within(limit, api.service.list_plugins()).await?;
     Ok(Json(PluginList { plugins }))
 }
 
 pub(super) async fn show(
     State(api): State<Api>,
     path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
 ) -> Result<Json<PluginInfo>, ApiError> {
     let wanted = digest(path)?;
-    let plugins = request::within(api.limits.timeout, api.service.list_plugins()).await?;
+    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let plugins = request::read_within(limit, api.service.list_plugins()).await?;
     let found = plugins.into_iter().find(|p| p.digest == wanted).map(Json);
     found.ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no plugin {wanted}")))
 }

@@ -9,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use bytes::{Bytes, BytesMut};
-use coracle_client::{Code, check_fsm_name, header, parse_duration};
+use coracle_client::{Code, Outcome, check_fsm_name, header, parse_duration};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -132,6 +132,20 @@ pub(super) async fn within<T>(
             Code::Timeout,
             format!("no answer within {limit:?}"),
         ))
+    })
+}
+
+/// The same for what changes nothing, however it ends: nothing about it is in doubt.
+pub(super) async fn read_within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    within(limit, work).await.map_err(|error| {
+        let problem = error.problem();
+        if problem.code == Code::OutcomeUnknown {
+            return ApiError::new(Code::Unavailable, problem.detail.clone());
+        }
+        error.with_outcome(Outcome::NotApplied)
     })
 }
 

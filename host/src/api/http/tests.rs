@@ -202,6 +202,31 @@ async fn a_refused_query_was_not_applied() {
 }
 
 #[tokio::test]
+async fn nothing_is_in_doubt_about_a_query_whose_answer_was_lost() {
+    let server = Server::start(Limits::default()).await;
+    let answer = server.request("POST /v1/fsms/kv/query", &[], "lose").await;
+    let problem = answer.problem();
+    assert_eq!(
+        (problem.status, problem.code, problem.outcome),
+        (503, Code::Unavailable, Outcome::NotApplied)
+    );
+}
+
+#[tokio::test]
+async fn a_list_that_takes_too_long_ends_in_the_clients_time() {
+    let server = Server::start(Limits::default()).await;
+    server.service.lose_leader();
+    let answer = server
+        .request("GET /v1/plugins", &["Coracle-Timeout: 10ms"], "")
+        .await;
+    let problem = answer.problem();
+    assert_eq!(
+        (problem.code, problem.outcome),
+        (Code::Timeout, Outcome::NotApplied)
+    );
+}
+
+#[tokio::test]
 async fn query_headers_reach_the_service() {
     let server = Server::start(Limits::default()).await;
     let headers = [

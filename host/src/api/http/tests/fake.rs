@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ pub(super) struct Fake {
     applies: AtomicU64,
     lose_answers: AtomicU64,
     unavailable: AtomicU64,
+    leaderless: AtomicBool,
     hanging: Notify,
     keys: Mutex<BTreeMap<String, (Bytes, Applied)>>,
     fsms: Mutex<BTreeMap<String, FsmInfo>>,
@@ -33,6 +34,11 @@ impl Fake {
     /// The next apply happens, and its answer is lost.
     pub(super) fn lose_next_answer(&self) {
         self.lose_answers.store(1, Ordering::SeqCst);
+    }
+
+    /// From now on, what needs a leader waits for one.
+    pub(super) fn lose_leader(&self) {
+        self.leaderless.store(true, Ordering::SeqCst);
     }
 
     /// The next applies do not happen, and say so.
@@ -121,6 +127,9 @@ impl Service for Fake {
             if let Some(reply) = body.strip_prefix(b"refuse ") {
                 return Err(ApiError::refused(reply.to_vec()));
             }
+            if body.starts_with(b"lose") {
+                return Err(ApiError::new(Code::OutcomeUnknown, "the leader is gone"));
+            }
             let seen = format!("{consistency:?} {min_index:?} {timeout:?} ");
             Ok(Queried {
                 index: 9,
@@ -148,7 +157,12 @@ impl Service for Fake {
     }
 
     fn list_plugins(&self) -> Future<'_, Vec<PluginInfo>> {
-        Box::pin(async { Ok(self.plugins.lock().expect("lock").clone()) })
+        Box::pin(async {
+            if self.leaderless.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            Ok(self.plugins.lock().expect("lock").clone())
+        })
     }
 
     fn create_fsm<'a>(&'a self, name: &'a str, spec: CreateFsm) -> Future<'a, FsmInfo> {
