@@ -24,6 +24,9 @@ use coracle_client::{Client, Endpoint, parse_duration};
 
 use failure::{Exit, Failure};
 
+/// Nodes take no request for longer.
+const MAX_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Where a node listens unless told otherwise.
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7401";
 
@@ -69,8 +72,18 @@ struct Global {
     endpoints: Vec<Endpoint>,
     /// Time for one request, all attempts together, e.g. 500ms, 5s, 2m [default: 10s; 5m where a
     /// plugin is compiled]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, global = true)]
+    #[arg(long, value_name = "DURATION", value_parser = time_limit, global = true)]
     timeout: Option<Duration>,
+}
+
+/// The value of `--timeout`: no time would leave open whether anything was sent, and a node takes
+/// no request for longer than [`MAX_TIMEOUT`].
+fn time_limit(text: &str) -> Result<Duration, String> {
+    let limit = parse_duration(text).map_err(|e| e.to_string())?;
+    if limit.is_zero() || limit > MAX_TIMEOUT {
+        return Err(format!("want more than 0 and at most {MAX_TIMEOUT:?}"));
+    }
+    Ok(limit)
 }
 
 /// How results are printed.
@@ -231,6 +244,8 @@ mod tests {
             "coracle fsm create kv",
             "coracle fsm create kv --plugin f --config novalue",
             "coracle status --timeout soon",
+            "coracle status --timeout 0s",
+            "coracle status --timeout 11m",
             "coracle status --endpoint ftp://a",
             "coracle init --nodes three",
             "coracle bench apply --clients 0",

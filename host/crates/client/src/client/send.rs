@@ -96,7 +96,9 @@ struct History {
 }
 
 impl History {
+    /// The last word of each endpoint is kept: a request may go round many times.
     fn note(&mut self, attempt: AttemptError) {
+        self.attempts.retain(|a| a.endpoint != attempt.endpoint);
         if self.attempts.len() == MAX_ATTEMPTS_REPORTED {
             self.attempts.remove(0);
         }
