@@ -165,7 +165,8 @@ async fn apply(
         }
     }
     while let Some(done) = tasks.join_next().await {
-        failure = settle(done, &progress, unit, summary).map_or(failure, Some);
+        // The first that failed is why it stops.
+        failure = failure.or(settle(done, &progress, unit, summary));
     }
     progress.finish();
     failure.map_or(Ok(()), Err)
