@@ -13,7 +13,7 @@ use coracle_client::LimitOverrides;
 use serde::Deserialize;
 
 pub use load::ConfigError;
-pub use overrides::resolve_limits;
+pub use overrides::{check_limits, resolve_limits};
 
 /// One node's settings.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

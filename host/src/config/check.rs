@@ -11,7 +11,7 @@ const MAX_NODES: usize = 15;
 const FRAMING_BYTES: u64 = 64 << 10;
 /// A larger command could be appended, but never be sent to another node: its group would stand
 /// still for good.
-const MAX_COMMAND_BYTES: u64 = coracle_transport::MAX_FRAME_BYTES as u64 - FRAMING_BYTES;
+pub(super) const MAX_COMMAND_BYTES: u64 = coracle_transport::MAX_FRAME_BYTES as u64 - FRAMING_BYTES;
 /// Largest plugin.
 const MAX_PLUGIN_BYTES: u64 = 256 << 20;
 /// The election timeout must leave room for heartbeats that are lost.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Shell;
 use super::call::{Failure, Reply};
+use crate::config::check_limits;
 
 /// In the directory's refusal of a second creation in one entry.
 const SAME_ENTRY: &str = "created by the same entry";
@@ -30,6 +31,8 @@ impl Shell {
         let limits: Limits = postcard::from_bytes(limits).map_err(|error| {
             Failure::not_applied(Code::BadRequest, format!("malformed limits: {error}"))
         })?;
+        check_limits(&limits)
+            .map_err(|wrong| Failure::not_applied(Code::BadRequest, format!("limits: {wrong}")))?;
         if !self.directory.state().plugins.contains_key(&plugin) {
             let detail = format!("plugin {plugin} is not known: upload it first");
             return Err(Failure::not_applied(Code::NotFound, detail));
