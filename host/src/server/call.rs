@@ -302,9 +302,10 @@ impl Call {
             Self::Query { .. }
             | Self::ReadPoint { .. }
             | Self::Checkpoint { .. }
-            | Self::Stage { .. } => true,
-            Self::Directory { .. }
-            | Self::CreateFsm { .. }
+            | Self::Stage { .. }
+            // Those that are sent on their own: registering, reporting, dropping.
+            | Self::Directory { .. } => true,
+            Self::CreateFsm { .. }
             | Self::RemoveFsm { .. }
             | Self::Upgrade { .. } => false,
         }
