@@ -78,6 +78,8 @@ fn describe(problem: &Problem) -> String {
     let mut text = problem.title.clone();
     if let Some(reply) = &problem.reply {
         text = format!("{text}: {reply}");
+    } else if problem.detail.starts_with(&format!("{text}: ")) {
+        text.clone_from(&problem.detail);
     } else if !problem.detail.is_empty() {
         text = format!("{text}: {}", problem.detail);
     }
@@ -85,4 +87,17 @@ fn describe(problem: &Problem) -> String {
         text = format!("{text}\n  {line}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_that_begins_with_the_title_is_not_shown_twice() {
+        let shown = |detail| ClientError::Problem(Box::new(Problem::new(Code::Conflict, detail)));
+        let once = "conflict: there is an fsm kv already";
+        assert_eq!(shown(once).to_string(), once);
+        assert_eq!(shown("there is an fsm kv already").to_string(), once);
+    }
 }
