@@ -1,5 +1,7 @@
 //! `coracle plugin`.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,13 +83,30 @@ pub(super) async fn upload(client: &Client, file: &Path) -> Result<PluginInfo, F
     uploaded.map_err(|e| Failure::from(e).at(&file.display().to_string()))
 }
 
-fn read(file: &Path) -> Result<Bytes, Failure> {
+/// The bytes of a plugin.
+pub(super) fn read(file: &Path) -> Result<Bytes, Failure> {
     let failed = |e| Failure::other(format!("cannot read {}: {e}", file.display()));
-    let length = std::fs::metadata(file).map_err(failed)?.len();
-    if length > MAX_FILE_BYTES {
-        let path = file.display();
-        let text = format!("{path} has {length} bytes, a plugin at most {MAX_FILE_BYTES}");
+    let mut bytes = Vec::new();
+    // Not by the size the file claims: a device claims none and never ends.
+    let mut source = File::open(file).map_err(failed)?.take(MAX_FILE_BYTES + 1);
+    source.read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let text = format!(
+            "{} is larger than a plugin, which has at most {MAX_FILE_BYTES} bytes",
+            file.display()
+        );
         return Err(Failure::other(text));
     }
-    std::fs::read(file).map(Bytes::from).map_err(failed)
+    Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let failure = read(Path::new("/dev/zero")).expect_err("endless");
+        assert!(failure.message().contains("at most"));
+    }
 }
