@@ -10,10 +10,12 @@ use std::time::Instant;
 
 use clap::Args;
 use coracle_client::{CreateFsm, DigestHex, LimitOverrides};
+use serde_json::{Map, Value};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::local::LocalCluster;
-use super::{Failure, Global, console, fsm, progress, start};
+use super::{Failure, Global, console, fsm, plugin, progress, start};
 use shell::{Said, Shell};
 
 /// The fsm of the demo.
@@ -24,7 +26,8 @@ const FSM: &str = "kv";
 Nodes talk QUIC with mutual TLS over loopback and keep their logs in a temporary folder, which is
 deleted at the end. Type .help in the shell. With --exec, the lines of a file are run instead:
 blank ones and those that begin with # are skipped, each is shown with its result, and the first
-that fails ends the demo with its exit code.
+that fails ends the demo with its exit code. With -o json each result is a document on a line,
+with the line it belongs to as its member `line`.
 
 Examples:
   coracle demo --plugin kv.wasm
@@ -44,12 +47,29 @@ pub(super) struct Demo {
 impl Demo {
     pub(super) async fn run(&self, global: &Global) -> Result<(), Failure> {
         start::log_to_stderr("error")?;
+        // Before anything is started for nothing.
+        plugin::read(&self.plugin)?;
         let lines = self.lines()?;
         let started = Instant::now();
+        let mut terminate = signal(SignalKind::terminate()).map_err(unheard)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
         let mut cluster = LocalCluster::start(self.nodes, None).await?;
-        let result = self.with(&mut cluster, started, lines, global).await;
+        // Whatever ends it, the nodes stop and their folder goes.
+        let result = tokio::select! {
+            result = self.with(&mut cluster, started, lines, global) => result,
+            _ = interrupt.recv() => self.interrupted(),
+            _ = terminate.recv() => self.interrupted(),
+        };
         cluster.shutdown().await;
         result
+    }
+
+    /// For a person it is a way to leave; a script has not run to its end.
+    fn interrupted(&self) -> Result<(), Failure> {
+        match self.exec {
+            Some(_) => Err(Failure::other("interrupted")),
+            None => Ok(()),
+        }
     }
 
     async fn with(
@@ -76,8 +96,8 @@ impl Demo {
         console::say(&format!("fsm {FSM} runs {}", self.plugin.display()));
         let mut shell = Shell::new(cluster, client, FSM);
         match &self.exec {
-            Some(_) => execute(&mut shell, lines).await,
-            None => converse(&mut shell, lines).await,
+            Some(_) => execute(&mut shell, lines, global.json()).await,
+            None => converse(&mut shell, lines, global.json()).await,
         }
     }
 
@@ -130,6 +150,7 @@ fn banner(cluster: &LocalCluster, leader: u64, started: Instant) {
 async fn execute(
     shell: &mut Shell<'_>,
     mut lines: mpsc::Receiver<io::Result<String>>,
+    json: bool,
 ) -> Result<(), Failure> {
     let mut number = 0;
     while let Some(line) = lines.recv().await {
@@ -138,9 +159,11 @@ async fn execute(
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
-        console::data(&format!("> {line}"))?;
+        if !json {
+            console::data(&format!("> {line}"))?;
+        }
         match shell.run(&line).await {
-            Ok(Said::Text(text)) => console::data(&text)?,
+            Ok(Said::Result(text, members)) => show(&line, &text, members, json)?,
             Ok(Said::Quit) => return Ok(()),
             Err(failure) => return Err(failure.at(&format!("line {number}"))),
         }
@@ -152,6 +175,7 @@ async fn execute(
 async fn converse(
     shell: &mut Shell<'_>,
     mut lines: mpsc::Receiver<io::Result<String>>,
+    json: bool,
 ) -> Result<(), Failure> {
     console::say("type `apply put boat coracle`, `query get boat`, `.kill n1`, or `.help`");
     let prompt = io::stdin().is_terminal();
@@ -160,19 +184,35 @@ async fn converse(
             // Without a prompt the shell works as well.
             let _ = write!(io::stderr(), "{FSM}> ").and_then(|()| io::stderr().flush());
         }
-        let line = tokio::select! {
-            line = lines.recv() => line,
-            _ = tokio::signal::ctrl_c() => None,
+        let Some(line) = lines.recv().await else {
+            return Ok(());
         };
-        let Some(line) = line else { return Ok(()) };
         let line = line.map_err(|e| Failure::other(format!("cannot read stdin: {e}")))?;
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
         match shell.run(&line).await {
-            Ok(Said::Text(text)) => console::data(&text)?,
+            Ok(Said::Result(text, members)) => show(&line, &text, members, json)?,
             Ok(Said::Quit) => return Ok(()),
-            Err(failure) => failure.print(false),
+            Err(failure) => failure.print(json),
         }
     }
+}
+
+/// One line's result: words, or a JSON document with the line in it.
+fn show(
+    line: &str,
+    text: &str,
+    mut members: Map<String, Value>,
+    json: bool,
+) -> Result<(), Failure> {
+    if !json {
+        return console::data(text);
+    }
+    members.insert("line".into(), line.trim().into());
+    console::json(&members)
+}
+
+fn unheard(error: io::Error) -> Failure {
+    Failure::other(format!("cannot wait for signals: {error}"))
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use coracle_client::{ClientError, Status as NodeStatus};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
 use super::{Failure, Global, console};
@@ -60,12 +60,15 @@ async fn ask_all(global: &Global) -> Result<Vec<View>, Failure> {
     Ok(views.into_iter().map(|(_, view)| view).collect())
 }
 
-fn document(views: &[View]) -> Result<Value, Failure> {
+pub(super) fn document(views: &[View]) -> Result<Map<String, Value>, Failure> {
     let value = |status: &NodeStatus| {
         serde_json::to_value(status).map_err(|e| Failure::other(e.to_string()))
     };
     let first = views.iter().find_map(|view| view.status.as_ref().ok());
-    let mut document = first.map_or(Ok(json!({})), value)?;
+    let mut document = match first.map(value).transpose()? {
+        Some(Value::Object(status)) => status,
+        _ => Map::new(),
+    };
     let nodes = views.iter().map(|view| {
         Ok(match &view.status {
             Ok(status) => json!({"endpoint": view.endpoint, "reachable": true,
@@ -74,7 +77,7 @@ fn document(views: &[View]) -> Result<Value, Failure> {
                                  "error": error.to_string()}),
         })
     });
-    document["nodes"] = nodes.collect::<Result<Value, Failure>>()?;
+    document.insert("nodes".into(), nodes.collect::<Result<Value, Failure>>()?);
     Ok(document)
 }
 

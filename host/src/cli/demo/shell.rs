@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use coracle_client::{Client, QueryOptions};
+use serde_json::{Map, Value};
 
 use super::super::local::LocalCluster;
 use super::super::status::{self, View};
-use super::super::{Failure, fsm};
+use super::super::{Failure, console, fsm};
 
 const HELP: &str = "\
 apply COMMAND...     change the state:  apply put boat coracle
@@ -36,8 +37,14 @@ enum Line {
 
 /// What came out.
 pub(super) enum Said {
-    Text(String),
+    /// The same for people and for programs.
+    Result(String, Map<String, Value>),
     Quit,
+}
+
+fn said(text: String, members: &[(&str, Value)]) -> Said {
+    let members = members.iter().map(|(k, v)| ((*k).to_owned(), v.clone()));
+    Said::Result(text, members.collect())
 }
 
 pub(super) struct Shell<'a> {
@@ -56,48 +63,65 @@ impl<'a> Shell<'a> {
     }
 
     pub(super) async fn run(&mut self, line: &str) -> Result<Said, Failure> {
-        let text = match parse(line)? {
+        Ok(match parse(line)? {
             Line::Apply(command) => self.apply(command).await?,
             Line::Query(command) => self.query(command).await?,
             Line::Kill(node) => self.kill(node).await?,
             Line::Restart(node) => self.restart(node).await?,
             Line::Upgrade(name, file) => {
-                let at = fsm::upgrade(&self.client, &name, &file).await?;
-                format!("{name} runs {} from index {} on", file.display(), at.index)
+                let index = fsm::upgrade(&self.client, &name, &file).await?.index;
+                let text = format!("{name} runs {} from index {index} on", file.display());
+                said(text, &[("index", index.into())])
             }
-            Line::Status => status::text(&self.cluster.views().await?),
-            Line::Help => HELP.to_owned(),
-            Line::Quit => return Ok(Said::Quit),
-        };
-        Ok(Said::Text(text))
+            Line::Status => {
+                let views = self.cluster.views().await?;
+                Said::Result(status::text(&views), status::document(&views)?)
+            }
+            Line::Help => said(HELP.to_owned(), &[("help", HELP.into())]),
+            Line::Quit => Said::Quit,
+        })
     }
 
-    async fn apply(&self, command: String) -> Result<String, Failure> {
+    async fn apply(&self, command: String) -> Result<Said, Failure> {
         let started = Instant::now();
         let applied = self.client.apply(self.fsm, Bytes::from(command)).await?;
         let reply = String::from_utf8_lossy(&applied.reply);
         let gap = if reply.is_empty() { "" } else { "  " };
         let time = millis(started);
-        Ok(format!("{reply}{gap}(index {}, {time})", applied.index))
+        let text = format!("{reply}{gap}(index {}, {time})", applied.index);
+        let mut members = Map::from_iter([
+            ("index".to_owned(), applied.index.into()),
+            ("replayed".to_owned(), applied.replayed.into()),
+        ]);
+        console::reply_members(&mut members, &applied.reply);
+        Ok(Said::Result(text, members))
     }
 
-    async fn query(&self, command: String) -> Result<String, Failure> {
+    async fn query(&self, command: String) -> Result<Said, Failure> {
         let options = QueryOptions::default();
         let answer = self
             .client
             .query(self.fsm, Bytes::from(command), options)
             .await?;
-        Ok(String::from_utf8_lossy(&answer.reply).into_owned())
+        let text = String::from_utf8_lossy(&answer.reply).into_owned();
+        let mut members = Map::from_iter([("index".to_owned(), answer.index.into())]);
+        console::reply_members(&mut members, &answer.reply);
+        Ok(Said::Result(text, members))
     }
 
-    async fn kill(&mut self, node: u64) -> Result<String, Failure> {
+    async fn kill(&mut self, node: u64) -> Result<Said, Failure> {
+        let before = leader(&self.cluster.views().await?, self.fsm);
         self.cluster.kill_node(node).await?;
         if !self.cluster.has_majority() {
             let running = self.cluster.running();
             let all = self.cluster.files().count();
-            return Ok(format!(
+            let text = format!(
                 "n{node} is killed; {running} of {all} nodes run, which is no majority: nothing is \
                  applied until one comes back (.restart n{node})"
+            );
+            return Ok(said(
+                text,
+                &[("killed", node.into()), ("leader", Value::Null)],
             ));
         }
         let started = Instant::now();
@@ -106,17 +130,22 @@ impl<'a> Shell<'a> {
             leader(views, fsm).filter(|leader| *leader != node)
         });
         let leader = leader.await?;
-        Ok(format!(
-            "n{node} is killed; n{leader} leads {fsm} after {}",
-            millis(started)
-        ))
+        let text = if before == Some(leader) {
+            format!("n{node} is killed; n{leader} goes on leading {fsm}")
+        } else {
+            let time = millis(started);
+            format!("n{node} is killed; n{leader} leads {fsm} after {time}")
+        };
+        let members = [("killed", node.into()), ("leader", leader.into())];
+        Ok(said(text, &members))
     }
 
-    async fn restart(&mut self, node: u64) -> Result<String, Failure> {
+    async fn restart(&mut self, node: u64) -> Result<Said, Failure> {
         let started = Instant::now();
         self.cluster.start_node(node).await?;
         if !self.cluster.has_majority() {
-            return Ok(format!("n{node} runs again; still no majority"));
+            let text = format!("n{node} runs again; still no majority");
+            return Ok(said(text, &[("restarted", node.into())]));
         }
         let fsm = self.fsm;
         let caught_up = self.cluster.wait_for("node that has caught up", |views| {
@@ -128,10 +157,10 @@ impl<'a> Shell<'a> {
             (Some(mine) >= best.max()).then_some(mine)
         });
         let index = caught_up.await?;
-        Ok(format!(
-            "n{node} is back and has applied {index} after {}",
-            millis(started)
-        ))
+        let time = millis(started);
+        let text = format!("n{node} is back and has applied {index} after {time}");
+        let members = [("restarted", node.into()), ("applied_index", index.into())];
+        Ok(said(text, &members))
     }
 }
 
