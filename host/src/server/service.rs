@@ -199,9 +199,7 @@ impl NodeService {
 
     fn fsm_info(&self, name: &str, fsm: &Fsm) -> FsmInfo {
         let status = self.0.views.get(fsm.group);
-        let state = status
-            .as_ref()
-            .map_or(FsmState::Starting, state_of);
+        let state = status.as_ref().map_or(FsmState::Starting, state_of);
         let plugin = status
             .and_then(|status| status.spec)
             .map_or(fsm.plugin, |spec| spec.plugin);
