@@ -14,6 +14,14 @@ use super::call::{Call, Failure, Reply, decode_result};
 /// Between two tries while no leader is known or none can be reached.
 const RETRY_PAUSE: Duration = Duration::from_millis(30);
 
+/// An attempt that is begun with less time than this would more likely end in doubt than in an
+/// answer.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(250);
+
+/// Without any leader for so long, a client is told, however long it would wait: the nodes need
+/// their operator more than patience.
+const LEADERLESS_PATIENCE: Duration = Duration::from_secs(15);
+
 impl Shell {
     /// Runs a call at the leader of its group, trying again for as long as it has certainly not
     /// happened and there is time.
@@ -24,6 +32,7 @@ impl Shell {
     ) -> Result<Reply, Failure> {
         let mut last = None;
         let mut open = None;
+        let patience = Instant::now() + LEADERLESS_PATIENCE;
         loop {
             let attempt = timeout_at(deadline, self.attempt(&call, deadline)).await;
             let failure = match attempt {
@@ -36,7 +45,7 @@ impl Shell {
             if !call.is_read() && failure.outcome == Outcome::Unknown {
                 open.get_or_insert(failure.clone());
             }
-            if Instant::now() + RETRY_PAUSE >= deadline {
+            if Instant::now() + RETRY_PAUSE + SHORTEST_ATTEMPT >= deadline.min(patience) {
                 return Err(settle(no_leader(Some(failure)), open));
             }
             last = Some(failure);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use coracle_driver::{Digest, Disk};
 use coracle_runtime::{Engine, Plugin, StageError};
 use sha2::{Digest as _, Sha256};
+use tracing::error;
 
 /// Folder of the plugins' bytes.
 const FOLDER: &str = "plugins";
@@ -88,26 +89,46 @@ impl Plugins {
         if let Some(plugin) = self.compiled(&digest) {
             return Ok(Some(plugin));
         }
-        if !self.is_stored(&digest) {
+        match self.stored(digest)? {
+            Some(bytes) => self.compile(digest, &bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the bytes are here and sound.
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        // A disk that fails is named by the call that needs the bytes.
+        self.compiled(digest).is_some()
+            || self.stored(*digest).map_or(true, |found| found.is_some())
+    }
+
+    /// The bytes, if they are here. Damaged ones go: they come again from another node.
+    fn stored(&self, digest: Digest) -> Result<Option<Bytes>, PluginError> {
+        let _turn = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sound(digest)
+    }
+
+    fn sound(&self, digest: Digest) -> Result<Option<Bytes>, PluginError> {
+        let file = path(&digest);
+        if self.disk.open(&file, false).is_err() {
             return Ok(None);
         }
         let bytes = self.read(digest)?;
         let actual = digest_of(&bytes);
-        if actual != digest {
-            return Err(PluginError::WrongDigest {
-                expected: digest,
-                actual,
-            });
+        if actual == digest {
+            return Ok(Some(bytes));
         }
-        self.compile(digest, &bytes).map(Some)
+        error!(file = %file.display(), %actual, "a plugin's file is damaged and is removed; another node has it");
+        let failed = |source| PluginError::Io {
+            digest,
+            context: "removing its damaged file",
+            source,
+        };
+        self.disk.remove(&file).map_err(failed)?;
+        Ok(None)
     }
 
-    /// Whether the bytes are here.
-    pub(super) fn has(&self, digest: &Digest) -> bool {
-        self.compiled(digest).is_some() || self.is_stored(digest)
-    }
-
-    /// The bytes.
+    /// The bytes as they are on the disk.
     pub(super) fn read(&self, digest: Digest) -> Result<Bytes, PluginError> {
         let failed = |context| {
             move |source| PluginError::Io {
@@ -152,14 +173,10 @@ impl Plugins {
         Ok(plugin)
     }
 
-    fn is_stored(&self, digest: &Digest) -> bool {
-        self.disk.open(&path(digest), false).is_ok()
-    }
-
     fn store(&self, digest: Digest, bytes: &[u8]) -> Result<(), PluginError> {
         // The same plugin may arrive twice at once, and would share a temporary file.
         let _turn = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_stored(&digest) {
+        if self.sound(digest)?.is_some() {
             return Ok(());
         }
         let failed = |context| {

@@ -282,24 +282,24 @@ mod tests {
     }
 
     #[test]
-    fn an_actor_that_is_removed_while_it_works_is_given_what_it_missed() {
-        let pool = Pool::start("test", 1, 1 << 20, &Alarm::new()).unwrap();
-        let ((let_go, go), (seen, saw)) = (mpsc::channel(), mpsc::channel());
-        pool.add(GroupId(7), Held { go, seen });
-        assert_eq!(saw.recv_timeout(PATIENCE).unwrap(), ("handles", vec![]));
+    fn an_actor_that_is_removed_while_it_works_ends_with_what_it_missed() {
+        for missed in [vec![], vec![1, 2]] {
+            let pool = Pool::start("test", 1, 1 << 20, &Alarm::new()).unwrap();
+            let ((let_go, go), (seen, saw)) = (mpsc::channel(), mpsc::channel());
+            pool.add(GroupId(7), Held { go, seen });
+            assert_eq!(saw.recv_timeout(PATIENCE), Ok(("handles", vec![])));
 
-        pool.tell(GroupId(7), 1, 10).unwrap();
-        pool.remove(GroupId(7));
-        assert_eq!(pool.tell(GroupId(7), 2, 10), Err(2));
-        let_go.send(()).unwrap();
+            for message in &missed {
+                pool.tell(GroupId(7), *message, 10).unwrap();
+            }
+            pool.remove(GroupId(7));
+            assert_eq!(pool.tell(GroupId(7), 9, 10), Err(9));
+            let_go.send(()).unwrap();
 
-        assert_eq!(saw.recv_timeout(PATIENCE).unwrap(), ("ends", vec![1]));
-        assert_eq!(
-            saw.recv_timeout(PATIENCE).unwrap_err(),
-            Disconnected,
-            "and dropped"
-        );
-        pool.stop();
+            assert_eq!(saw.recv_timeout(PATIENCE), Ok(("ends", missed)));
+            assert_eq!(saw.recv_timeout(PATIENCE), Err(Disconnected), "and dropped");
+            pool.stop();
+        }
     }
 
     #[test]

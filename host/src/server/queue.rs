@@ -176,11 +176,13 @@ mod tests {
     fn what_one_reader_leaves_wakes_another() {
         let queue = Arc::new(Queue::new());
         let (took, taken) = mpsc::channel();
-        let done = Arc::new(Barrier::new(3));
+        let (begin, done) = (Arc::new(Barrier::new(3)), Arc::new(Barrier::new(3)));
         for _ in 0..2 {
-            let (queue, took, done) = (Arc::clone(&queue), took.clone(), Arc::clone(&done));
+            let (queue, took) = (Arc::clone(&queue), took.clone());
+            let (begin, done) = (Arc::clone(&begin), Arc::clone(&done));
             thread::spawn(move || {
                 let mut out = Vec::new();
+                begin.wait();
                 queue.take(&mut out, 1, None);
                 took.send(out).unwrap();
                 // Like a guest that takes its time: the other must get its item meanwhile.
@@ -188,6 +190,9 @@ mod tests {
             });
         }
 
+        begin.wait();
+        // Only readers that wait already can be woken; nothing tells when they do.
+        (0..1000).for_each(|_| thread::yield_now());
         queue.push_all([1, 2]);
 
         let mut seen = [(); 2].map(|()| taken.recv_timeout(Duration::from_secs(20)).unwrap());

@@ -99,20 +99,22 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// # Errors
 /// What kept it from starting: the data folder, the certificates, an address in use.
 pub async fn start(config: Config) -> anyhow::Result<Handle> {
-    let opened = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || storage::open(&config)).await??
-    };
+    // Before anything is written: a node started under another's name must leave no trace.
+    let transport = transport_config(&config)?;
     let listener = TcpListener::bind(config.listen.http)
         .await
         .with_context(|| format!("cannot listen on {} for HTTP", config.listen.http))?;
     let http = listener.local_addr()?;
+    let opened = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || storage::open(&config)).await??
+    };
     let Parts {
         shell,
         log,
         consensus,
         tasks,
-    } = assemble(config, opened)?;
+    } = assemble(config, transport, opened)?;
     let (stop_http, mut stopped) = watch::channel(false);
     let service: Arc<dyn Service> = Arc::new(NodeService(Arc::clone(&shell)));
     let limits = shell.config.limits.http();
@@ -226,7 +228,7 @@ struct Parts {
     tasks: Vec<JoinHandle<()>>,
 }
 
-fn assemble(config: Config, storage: Storage) -> anyhow::Result<Parts> {
+fn assemble(config: Config, transport: TransportConfig, storage: Storage) -> anyhow::Result<Parts> {
     let Storage {
         disk,
         store,
@@ -267,7 +269,7 @@ fn assemble(config: Config, storage: Storage) -> anyhow::Result<Parts> {
         offers: Mutex::default(),
         config,
     });
-    connect(&shell)?;
+    connect(&shell, transport)?;
 
     let reports = Reports {
         waiters: Arc::clone(&shell.waiters),
@@ -346,26 +348,32 @@ fn engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
     Ok(new)
 }
 
-fn connect(shell: &Arc<Shell>) -> anyhow::Result<()> {
-    let config = &shell.config;
+/// What the transport needs, checked: certificate, authority and settings speak of one node.
+fn transport_config(config: &Config) -> anyhow::Result<TransportConfig> {
     let read = |path: &std::path::Path| {
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     };
-    let identity = Credentials::from_pem(&read(&config.tls.cert)?, &read(&config.tls.key)?)
-        .with_context(|| format!("{} and its key", config.tls.cert.display()))?;
+    let tls = &config.tls;
+    let identity = Credentials::from_pem(&read(&tls.cert)?, &read(&tls.key)?)
+        .with_context(|| format!("{} and its key", tls.cert.display()))?;
     let peers = config.peers.iter().filter(|peer| peer.id != config.node);
-    let transport = Transport::start(
-        TransportConfig {
-            node: shell.node,
-            cluster: config.cluster.clone(),
-            identity,
-            trust: read(&config.tls.ca)?,
-            listen: config.listen.quic,
-            peers: peers.map(|peer| (NodeId(peer.id), peer.quic)).collect(),
-            limits: coracle_transport::Limits::default(),
-        },
-        Arc::new(PeerHandler::new(shell)),
-    )?;
+    let transport = TransportConfig {
+        node: NodeId(config.node),
+        cluster: config.cluster.clone(),
+        identity,
+        trust: read(&tls.ca)?,
+        listen: config.listen.quic,
+        peers: peers.map(|peer| (NodeId(peer.id), peer.quic)).collect(),
+        limits: coracle_transport::Limits::default(),
+    };
+    transport
+        .check()
+        .with_context(|| format!("{} with {}", tls.cert.display(), tls.ca.display()))?;
+    Ok(transport)
+}
+
+fn connect(shell: &Arc<Shell>, config: TransportConfig) -> anyhow::Result<()> {
+    let transport = Transport::start(config, Arc::new(PeerHandler::new(shell)))?;
     shell
         .transport
         .set(transport)

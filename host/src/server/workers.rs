@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_driver::Event;
-use coracle_driver::fsm::{QueryError, Reader, Worker};
+use coracle_driver::fsm::{QueryError, Reader, Worker, WorkerState};
 use coracle_driver::task::{Report, Task};
 use coracle_driver::{Digest, Reply};
 use coracle_proto::{GroupId, Index};
@@ -97,7 +97,13 @@ impl Actor for WorkerActor {
             .get(self.group)
             .map(|status| status.state);
         let status = self.worker.status();
-        let changed = before.as_ref() != Some(&status.state) || self.group == GroupId::SYSTEM;
+        let turned = before.as_ref() != Some(&status.state);
+        if let WorkerState::WaitingForSnapshot { reason } = &status.state
+            && turned
+        {
+            error!(group = %self.group, reason, "an fsm waits for a snapshot of another node");
+        }
+        let changed = turned || self.group == GroupId::SYSTEM;
         // First what can be seen, then the answers: who was answered may look at once.
         self.reports.views.publish(self.group, status);
         for report in reports {

@@ -36,19 +36,28 @@ pub fn plugin(name: &str) -> PathBuf {
     let folder = std::env::var_os("CORACLE_PLUGINS")
         .map_or_else(|| target_folder().join("plugins"), PathBuf::from);
     let path = folder.join(format!("{name}.wasm"));
-    assert!(path.exists(), "{} is missing: run `cargo xtask plugins` first", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo xtask plugins` first",
+        path.display()
+    );
     path
 }
 
 /// Cargo's target folder: this test runs in `<target>/<profile>/deps`.
 fn target_folder() -> PathBuf {
-    profile_folder().parent().expect("a profile's folder is in the target folder").to_path_buf()
+    profile_folder()
+        .parent()
+        .expect("a profile's folder is in the target folder")
+        .to_path_buf()
 }
 
 fn profile_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let deps = test.parent().expect("a test is in a folder");
-    deps.parent().expect("`deps` is in the profile's folder").to_path_buf()
+    deps.parent()
+        .expect("`deps` is in the profile's folder")
+        .to_path_buf()
 }
 
 /// The `coracle` binary, built beside this test.
@@ -57,7 +66,11 @@ fn profile_folder() -> PathBuf {
 /// If it is not there.
 pub fn binary() -> PathBuf {
     let path = profile_folder().join("coracle");
-    assert!(path.exists(), "{} is missing: run `cargo build -p coracle`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build -p coracle`",
+        path.display()
+    );
     path
 }
 
@@ -90,7 +103,11 @@ impl Cluster {
             .arg(folder.path().join("cluster"))
             .output()
             .expect("coracle init runs");
-        assert!(output.status.success(), "coracle init: {}", text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "coracle init: {}",
+            text(&output.stderr)
+        );
         let json: serde_json::Value =
             serde_json::from_slice(&output.stdout).expect("coracle init -o json prints json");
         let nodes = json["nodes"]
@@ -108,7 +125,12 @@ impl Cluster {
             .enable_all()
             .build()
             .expect("a runtime");
-        Self { nodes, runtime, folder, _ports: ports }
+        Self {
+            nodes,
+            runtime,
+            folder,
+            _ports: ports,
+        }
     }
 
     /// The folder of the whole cluster.
@@ -118,7 +140,11 @@ impl Cluster {
 
     /// Where a node keeps its data.
     pub fn data(&self, id: u64) -> PathBuf {
-        self.node(id).config.parent().expect("a config is in a folder").join("data")
+        self.node(id)
+            .config
+            .parent()
+            .expect("a config is in a folder")
+            .join("data")
     }
 
     /// The configuration file of a node.
@@ -134,7 +160,11 @@ impl Cluster {
     /// Starts a node that is not running.
     pub fn start_node(&mut self, id: u64) {
         let log = self.log_path(id);
-        let stderr = File::options().create(true).append(true).open(&log).expect("a log file");
+        let stderr = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("a log file");
         let node = self.node_mut(id);
         assert!(node.process.is_none(), "node {id} runs already");
         let process = Command::new(binary())
@@ -165,12 +195,18 @@ impl Cluster {
 
     /// Stops a node's clock: SIGSTOP.
     pub fn pause(&self, id: u64) {
-        signal("STOP", self.node(id).process.as_ref().expect("the node runs").id());
+        signal(
+            "STOP",
+            self.node(id).process.as_ref().expect("the node runs").id(),
+        );
     }
 
     /// Lets a paused node go on: SIGCONT.
     pub fn resume(&self, id: u64) {
-        signal("CONT", self.node(id).process.as_ref().expect("the node runs").id());
+        signal(
+            "CONT",
+            self.node(id).process.as_ref().expect("the node runs").id(),
+        );
     }
 
     /// Waits until a node that should end by itself has ended.
@@ -207,7 +243,12 @@ impl Cluster {
     pub fn client_of(&self, ids: &[u64]) -> Client {
         let endpoints = ids
             .iter()
-            .map(|id| self.node(*id).http.parse::<Endpoint>().expect("init prints addresses"))
+            .map(|id| {
+                self.node(*id)
+                    .http
+                    .parse::<Endpoint>()
+                    .expect("init prints addresses")
+            })
             .collect();
         Client::builder(endpoints)
             .timeout(Duration::from_secs(10))
@@ -262,7 +303,8 @@ impl Cluster {
 
     /// What a node says of itself.
     pub fn status(&self, id: u64) -> Result<Status, String> {
-        self.run(self.client_of(&[id]).status()).map_err(|error| error.to_string())
+        self.run(self.client_of(&[id]).status())
+            .map_err(|error| error.to_string())
     }
 
     /// What a node says of one fsm.
@@ -277,7 +319,11 @@ impl Cluster {
 
     /// Waits until a running node knows the leader of group 0; answers it.
     pub fn wait_for_leader(&self) -> u64 {
-        let running: Vec<u64> = self.ids().into_iter().filter(|id| self.is_running(*id)).collect();
+        let running: Vec<u64> = self
+            .ids()
+            .into_iter()
+            .filter(|id| self.is_running(*id))
+            .collect();
         eventually("a leader of group 0", || {
             running
                 .iter()
@@ -291,11 +337,18 @@ impl Cluster {
 
     /// Waits until a running node leads the group of an fsm; answers it.
     pub fn wait_for_fsm_leader(&self, fsm: &str) -> u64 {
-        let running: Vec<u64> = self.ids().into_iter().filter(|id| self.is_running(*id)).collect();
+        let running: Vec<u64> = self
+            .ids()
+            .into_iter()
+            .filter(|id| self.is_running(*id))
+            .collect();
         eventually("a leader of the fsm", || {
             running
                 .iter()
-                .find(|id| self.fsm_status(**id, fsm).is_ok_and(|fsm| fsm.leader == Some(**id)))
+                .find(|id| {
+                    self.fsm_status(**id, fsm)
+                        .is_ok_and(|fsm| fsm.leader == Some(**id))
+                })
                 .copied()
                 .ok_or_else(|| "no running node leads it".to_owned())
         })
@@ -304,10 +357,16 @@ impl Cluster {
     /// Waits until all running nodes have applied the same index of an fsm, and answers its
     /// chain's head after checking that it is the same everywhere.
     pub fn converged_chain(&self, fsm: &str) -> (u64, String) {
-        let running: Vec<u64> = self.ids().into_iter().filter(|id| self.is_running(*id)).collect();
+        let running: Vec<u64> = self
+            .ids()
+            .into_iter()
+            .filter(|id| self.is_running(*id))
+            .collect();
         let statuses = eventually("all nodes to apply the same index", || {
-            let statuses: Vec<FsmStatus> =
-                running.iter().map(|id| self.fsm_status(*id, fsm)).collect::<Result<_, _>>()?;
+            let statuses: Vec<FsmStatus> = running
+                .iter()
+                .map(|id| self.fsm_status(*id, fsm))
+                .collect::<Result<_, _>>()?;
             let indexes: Vec<u64> = statuses.iter().map(|status| status.applied_index).collect();
             if indexes.iter().all(|index| *index == indexes[0]) {
                 Ok(statuses)
@@ -362,7 +421,10 @@ fn signal(name: &str, process: u32) {
         .args([format!("-{name}"), process.to_string()])
         .status()
         .expect("kill runs");
-    assert!(status.success(), "kill -{name} {process} ended with {status}");
+    assert!(
+        status.success(),
+        "kill -{name} {process} ended with {status}"
+    );
 }
 
 fn append(path: &Path, text: &str) {

@@ -60,7 +60,11 @@ impl Load {
             count if count >= goal => Ok(()),
             count => Err(format!(
                 "{count} of {goal}; last failures: {:?}",
-                self.shared.failures.lock().expect("no writer panicked").last()
+                self.shared
+                    .failures
+                    .lock()
+                    .expect("no writer panicked")
+                    .last()
             )),
         });
     }
@@ -71,7 +75,12 @@ impl Load {
         for writer in self.writers {
             cluster.run(writer).expect("a writer does not panic");
         }
-        let keys = self.shared.acknowledged.lock().expect("no writer panicked").clone();
+        let keys = self
+            .shared
+            .acknowledged
+            .lock()
+            .expect("no writer panicked")
+            .clone();
         let client = cluster.client();
         for key in &keys {
             let request = format!("get {key}");
@@ -98,11 +107,19 @@ async fn write(writer: u64, client: Client, shared: Arc<Shared>) {
         let command = format!("put {key} {key}");
         match client.apply(&shared.fsm, command.into()).await {
             Ok(_) => {
-                shared.acknowledged.lock().expect("no writer panicked").push(key);
+                shared
+                    .acknowledged
+                    .lock()
+                    .expect("no writer panicked")
+                    .push(key);
                 shared.count.fetch_add(1, Ordering::SeqCst);
             }
             Err(error) => {
-                assert_ne!(error.outcome(), Outcome::Applied, "a put is never refused: {error}");
+                assert_ne!(
+                    error.outcome(),
+                    Outcome::Applied,
+                    "a put is never refused: {error}"
+                );
                 let mut failures = shared.failures.lock().expect("no writer panicked");
                 failures.push(format!("{key}: {error}"));
             }

@@ -29,9 +29,14 @@ impl Ports {
         for _ in 0..BLOCKS {
             let block = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % BLOCKS;
             let base = FIRST + block * BLOCK;
-            let Ok(guard) = TcpListener::bind(("127.0.0.1", base + BLOCK - 1)) else { continue };
+            let Ok(guard) = TcpListener::bind(("127.0.0.1", base + BLOCK - 1)) else {
+                continue;
+            };
             if (base..base + count).all(is_free) {
-                return Self { base, _guard: guard };
+                return Self {
+                    base,
+                    _guard: guard,
+                };
             }
         }
         panic!("no {count} consecutive free ports from {FIRST} on");

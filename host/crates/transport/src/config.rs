@@ -7,6 +7,7 @@ use std::time::Duration;
 use coracle_proto::NodeId;
 
 use crate::identity::{ClusterName, Credentials, IdentityError, Name};
+use crate::tls::Tls;
 
 /// What a transport needs to start.
 #[derive(Debug, Clone)]
@@ -25,6 +26,14 @@ pub struct Config {
     pub peers: BTreeMap<NodeId, SocketAddr>,
     /// Times and queue sizes.
     pub limits: Limits,
+}
+
+impl Config {
+    /// Checks that certificate, authority and settings speak of the same node and cluster, without
+    /// opening anything.
+    pub fn check(&self) -> Result<(), TransportError> {
+        Tls::new(self).map(drop)
+    }
 }
 
 /// Settings with a default that fits a local network.

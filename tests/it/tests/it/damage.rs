@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use coracle_client::FsmState;
 use coracle_it::Cluster;
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
@@ -46,7 +47,10 @@ fn a_damaged_log_stops_the_node_and_the_others_go_on() {
     assert!(!status.success());
     assert!(cluster.log(2).contains("log"), "{}", cluster.log(2));
     cluster.coracle_ok(&["apply", "kv", "put", "b", "2"]);
-    assert_eq!(cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(), "1");
+    assert_eq!(
+        cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(),
+        "1"
+    );
 }
 
 #[test]
@@ -77,7 +81,34 @@ fn a_damaged_snapshot_is_not_restored_from() {
         }
     });
     cluster.coracle_ok(&["apply", "kv", "put", "b", "2"]);
-    assert_eq!(cluster.coracle_ok(&["query", "kv", "get", "k7"]).trim_end(), "value");
+    assert_eq!(
+        cluster.coracle_ok(&["query", "kv", "get", "k7"]).trim_end(),
+        "value"
+    );
+}
+
+#[test]
+fn a_damaged_plugin_is_named_and_fetched_again() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_fsm("kv", "kv", &[]);
+    cluster.coracle_ok(&["apply", "kv", "put", "a", "1"]);
+    cluster.kill(3);
+    let bytes = files(&cluster.data(3), "wasm").remove(0);
+    damage(&bytes, 64);
+    std::fs::remove_dir_all(cluster.data(3).join("compiled")).unwrap();
+
+    cluster.start_node(3);
+
+    coracle_it::eventually("the fsm to run again", || {
+        let status = cluster.fsm_status(3, "kv")?;
+        if status.state == FsmState::Running {
+            Ok(())
+        } else {
+            Err(status.state.to_string())
+        }
+    });
+    cluster.converged_chain("kv");
+    assert!(cluster.log(3).contains("damaged"), "{}", cluster.log(3));
 }
 
 #[test]
@@ -93,7 +124,10 @@ fn a_wiped_node_does_not_come_back_as_itself() {
 
     assert!(!status.success());
     assert!(cluster.log(1).contains("data"), "{}", cluster.log(1));
-    assert_eq!(cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(), "1");
+    assert_eq!(
+        cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(),
+        "1"
+    );
 }
 
 #[test]
@@ -116,5 +150,9 @@ fn an_old_copy_of_the_log_is_refused() {
     let status = cluster.wait_for_exit(3);
 
     assert!(!status.success());
-    assert!(cluster.log(3).contains("acknowledged data is missing"), "{}", cluster.log(3));
+    assert!(
+        cluster.log(3).contains("acknowledged data is missing"),
+        "{}",
+        cluster.log(3)
+    );
 }

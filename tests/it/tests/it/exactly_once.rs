@@ -3,26 +3,44 @@
 use coracle_it::{Cluster, eventually};
 
 fn count(cluster: &Cluster) -> String {
-    cluster.coracle_ok(&["query", "c", "sum"]).trim_end().to_owned()
+    cluster
+        .coracle_ok(&["query", "c", "sum"])
+        .trim_end()
+        .to_owned()
 }
 
 #[test]
 fn a_retry_is_applied_once_across_leader_change_snapshot_and_restart() {
     let mut cluster = Cluster::start(3);
     cluster.create_fsm("c", "counter", &[]);
-    let first = cluster.run(cluster.client().apply_with_key("c", "5".into(), "k1")).unwrap();
+    let first = cluster
+        .run(cluster.client().apply_with_key("c", "5".into(), "k1"))
+        .unwrap();
     assert!(!first.replayed);
 
-    let again = cluster.run(cluster.client().apply_with_key("c", "5".into(), "k1")).unwrap();
+    let again = cluster
+        .run(cluster.client().apply_with_key("c", "5".into(), "k1"))
+        .unwrap();
     assert!(again.replayed);
-    assert_eq!((again.index, again.reply), (first.index, first.reply.clone()));
+    assert_eq!(
+        (again.index, again.reply),
+        (first.index, first.reply.clone())
+    );
 
     let leader = cluster.wait_for_fsm_leader("c");
     cluster.kill(leader);
     let again = eventually("the others to serve", || {
-        let others: Vec<u64> = cluster.ids().into_iter().filter(|id| *id != leader).collect();
+        let others: Vec<u64> = cluster
+            .ids()
+            .into_iter()
+            .filter(|id| *id != leader)
+            .collect();
         cluster
-            .run(cluster.client_of(&others).apply_with_key("c", "5".into(), "k1"))
+            .run(
+                cluster
+                    .client_of(&others)
+                    .apply_with_key("c", "5".into(), "k1"),
+            )
             .map_err(|error| error.to_string())
     });
     assert!(again.replayed, "after a leader change");
@@ -36,7 +54,9 @@ fn a_retry_is_applied_once_across_leader_change_snapshot_and_restart() {
         cluster.start_node(id);
     }
     cluster.wait_for_leader();
-    let again = cluster.run(cluster.client().apply_with_key("c", "5".into(), "k1")).unwrap();
+    let again = cluster
+        .run(cluster.client().apply_with_key("c", "5".into(), "k1"))
+        .unwrap();
     assert!(again.replayed, "after a snapshot and a restart");
     assert_eq!(again.index, first.index);
     assert_eq!(count(&cluster), "5");
@@ -50,7 +70,12 @@ fn a_key_used_again_with_another_body_is_a_conflict() {
 
     let output = cluster.coracle(&["apply", "c", "--key", "k", "2"]);
 
-    assert_eq!(output.status.code(), Some(6), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(6),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(count(&cluster), "1");
 }
 

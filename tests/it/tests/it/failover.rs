@@ -66,7 +66,11 @@ fn a_follower_that_was_away_past_compaction_catches_up_by_snapshot() {
 
     eventually("the follower to have installed a snapshot", || {
         let status = cluster.fsm_status(away, "kv")?;
-        if status.snapshot_index > before { Ok(()) } else { Err(format!("{status:?}")) }
+        if status.snapshot_index > before {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
     });
     load.check(&cluster);
     cluster.converged_chain("kv");
@@ -81,11 +85,21 @@ fn a_paused_leader_is_replaced_and_follows_when_it_wakes() {
 
     let leader = cluster.wait_for_fsm_leader("kv");
     cluster.pause(leader);
-    let others: Vec<u64> = cluster.ids().into_iter().filter(|id| *id != leader).collect();
+    let others: Vec<u64> = cluster
+        .ids()
+        .into_iter()
+        .filter(|id| *id != leader)
+        .collect();
     eventually("another leader", || {
         others
             .iter()
-            .find_map(|id| cluster.fsm_status(*id, "kv").ok()?.leader.filter(|new| *new != leader))
+            .find_map(|id| {
+                cluster
+                    .fsm_status(*id, "kv")
+                    .ok()?
+                    .leader
+                    .filter(|new| *new != leader)
+            })
             .ok_or_else(|| "none yet".to_owned())
     });
     cluster.resume(leader);
@@ -100,18 +114,39 @@ fn without_a_majority_nothing_is_applied_and_the_client_is_told_so() {
     let mut cluster = Cluster::start(3);
     cluster.create_fsm("kv", "kv", &[]);
     let leader = cluster.wait_for_fsm_leader("kv");
-    let others: Vec<u64> = cluster.ids().into_iter().filter(|id| *id != leader).collect();
+    let others: Vec<u64> = cluster
+        .ids()
+        .into_iter()
+        .filter(|id| *id != leader)
+        .collect();
     for id in &others {
         cluster.kill(*id);
     }
 
-    let output =
-        cluster.coracle(&["--endpoint", cluster.http(leader), "--timeout", "3s", "query", "kv", "get", "a"]);
-    assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = cluster.coracle(&[
+        "--endpoint",
+        cluster.http(leader),
+        "--timeout",
+        "3s",
+        "query",
+        "kv",
+        "get",
+        "a",
+    ]);
+    assert_eq!(
+        output.status.code(),
+        Some(7),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 
     cluster.start_node(others[0]);
     eventually("a majority to serve again", || {
         let output = cluster.coracle(&["apply", "kv", "put", "a", "1"]);
-        if output.status.success() { Ok(()) } else { Err(format!("{:?}", output.status)) }
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(format!("{:?}", output.status))
+        }
     });
 }

@@ -20,7 +20,9 @@ fn every_hostile_command_fails_in_its_class_and_the_next_one_works() {
     cluster.create_fsm("h", "hostile", &[]);
 
     for (command, code) in COMMANDS {
-        let error = cluster.run(cluster.client().apply("h", command.into())).unwrap_err();
+        let error = cluster
+            .run(cluster.client().apply("h", command.into()))
+            .unwrap_err();
         assert_eq!(error.code(), Some(code), "{command}: {error}");
         assert_eq!(error.outcome(), Outcome::NotApplied, "{command}: {error}");
         cluster.coracle_ok(&["apply", "h", "ok"]);
@@ -45,7 +47,11 @@ fn a_hostile_plugin_beside_a_healthy_one_stops_neither_it_nor_the_leader() {
 
     load.check(&cluster);
     let after = cluster.fsm_status(leader, "kv").unwrap();
-    assert_eq!((after.leader, after.term), (Some(leader), term), "heartbeats were not held up");
+    assert_eq!(
+        (after.leader, after.term),
+        (Some(leader), term),
+        "heartbeats were not held up"
+    );
     cluster.converged_chain("kv");
     cluster.converged_chain("h");
 }
@@ -56,7 +62,13 @@ fn an_fsm_whose_init_fails_is_refused_with_the_reason() {
     for (setting, word) in [("init-err=true", "init"), ("start-spin=true", "fuel")] {
         let plugin = coracle_it::plugin("hostile");
         let output = cluster.coracle(&[
-            "fsm", "create", "h", "--plugin", plugin.to_str().unwrap(), "--config", setting,
+            "fsm",
+            "create",
+            "h",
+            "--plugin",
+            plugin.to_str().unwrap(),
+            "--config",
+            setting,
         ]);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(9), "{setting}: {message}");
@@ -69,13 +81,21 @@ fn an_fsm_whose_init_fails_is_refused_with_the_reason() {
 #[test]
 fn a_checkpoint_that_fails_changes_nothing() {
     let cluster = Cluster::start(3);
-    for (name, setting) in [("trap", "snapshot-trap=true"), ("endless", "snapshot-endless=true")] {
+    for (name, setting) in [
+        ("trap", "snapshot-trap=true"),
+        ("endless", "snapshot-endless=true"),
+    ] {
         cluster.create_fsm(name, "hostile", &[setting]);
         cluster.coracle_ok(&["apply", name, "ok"]);
 
         let output = cluster.coracle(&["snapshot", name]);
 
-        assert_eq!(output.status.code(), Some(9), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(9),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         cluster.coracle_ok(&["apply", name, "ok"]);
         cluster.coracle(&["apply", name, "panic"]);
         cluster.coracle_ok(&["apply", name, "ok"]);
@@ -86,7 +106,10 @@ fn a_checkpoint_that_fails_changes_nothing() {
 #[test]
 fn a_query_that_fails_is_that_clients_error_only() {
     let cluster = Cluster::start(3);
-    for (name, setting, code) in [("t", "query-trap=true", "trap"), ("s", "query-spin=true", "fuel")] {
+    for (name, setting, code) in [
+        ("t", "query-trap=true", "trap"),
+        ("s", "query-spin=true", "fuel"),
+    ] {
         cluster.create_fsm(name, "hostile", &[setting]);
 
         let output = cluster.coracle(&["query", name, "ok"]);
@@ -113,6 +136,8 @@ fn replicas_agree_after_failures_restarts_and_a_checkpoint() {
     cluster.coracle_ok(&["apply", "h", "ok"]);
     cluster.start_node(2);
 
-    eventually("the node to be back", || cluster.fsm_status(2, "h").map(drop));
+    eventually("the node to be back", || {
+        cluster.fsm_status(2, "h").map(drop)
+    });
     cluster.converged_chain("h");
 }

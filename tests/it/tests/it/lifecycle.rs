@@ -9,7 +9,12 @@ fn a_cluster_runs_a_state_machine_written_in_wasm() {
 
     cluster.coracle_ok(&["apply", "kv", "put", "boat", "coracle"]);
 
-    assert_eq!(cluster.coracle_ok(&["query", "kv", "get", "boat"]).trim_end(), "coracle");
+    assert_eq!(
+        cluster
+            .coracle_ok(&["query", "kv", "get", "boat"])
+            .trim_end(),
+        "coracle"
+    );
     let (index, _) = cluster.converged_chain("kv");
     assert!(index > 0);
 }
@@ -22,7 +27,9 @@ fn every_node_answers_whoever_leads() {
     for id in cluster.ids() {
         let client = cluster.client_of(&[id]);
         let key = format!("from-{id}");
-        cluster.run(client.apply("kv", format!("put {key} here").into())).unwrap();
+        cluster
+            .run(client.apply("kv", format!("put {key} here").into()))
+            .unwrap();
         let answer =
             cluster.run(client.query("kv", format!("get {key}").into(), Default::default()));
         assert_eq!(answer.unwrap().reply.as_ref(), b"here");
@@ -44,7 +51,10 @@ fn sigterm_ends_a_node_cleanly_and_it_comes_back_with_everything() {
     }
 
     cluster.wait_for_leader();
-    assert_eq!(cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(), "1");
+    assert_eq!(
+        cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(),
+        "1"
+    );
     cluster.converged_chain("kv");
 }
 
@@ -55,17 +65,29 @@ fn two_fsms_live_side_by_side_and_one_is_removed() {
     cluster.create_fsm("two", "counter", &[]);
     cluster.coracle_ok(&["apply", "one", "put", "a", "1"]);
 
-    assert_eq!(cluster.coracle_ok(&["query", "two", "sum"]).trim_end(), "0", "nothing is shared");
+    assert_eq!(
+        cluster.coracle_ok(&["query", "two", "sum"]).trim_end(),
+        "0",
+        "nothing is shared"
+    );
     cluster.coracle_ok(&["fsm", "remove", "two"]);
 
     for id in cluster.ids() {
-        eventually("the fsm to be gone everywhere", || match cluster.fsm_status(id, "two") {
-            Err(_) => Ok(()),
-            Ok(status) => Err(format!("it is {} on node {id}", status.state)),
+        eventually("the fsm to be gone everywhere", || {
+            match cluster.fsm_status(id, "two") {
+                Err(_) => Ok(()),
+                Ok(status) => Err(format!("it is {} on node {id}", status.state)),
+            }
         });
     }
-    assert_eq!(cluster.coracle(&["query", "two", "x"]).status.code(), Some(5));
-    assert_eq!(cluster.coracle_ok(&["query", "one", "get", "a"]).trim_end(), "1");
+    assert_eq!(
+        cluster.coracle(&["query", "two", "x"]).status.code(),
+        Some(5)
+    );
+    assert_eq!(
+        cluster.coracle_ok(&["query", "one", "get", "a"]).trim_end(),
+        "1"
+    );
 }
 
 #[test]
@@ -73,5 +95,8 @@ fn a_single_node_is_a_cluster_too() {
     let cluster = Cluster::start(1);
     cluster.create_fsm("count", "counter", &[]);
     cluster.coracle_ok(&["apply", "count", "2"]);
-    assert_eq!(cluster.coracle_ok(&["query", "count", "sum"]).trim_end(), "2");
+    assert_eq!(
+        cluster.coracle_ok(&["query", "count", "sum"]).trim_end(),
+        "2"
+    );
 }

@@ -12,7 +12,10 @@ fn readme() -> String {
 /// The lines of the first block after `heading` that is fenced as `language`.
 fn block(heading: &str, language: &str) -> Vec<String> {
     let readme = readme();
-    let after = readme.split_once(heading).expect("README has this heading").1;
+    let after = readme
+        .split_once(heading)
+        .expect("README has this heading")
+        .1;
     let fence = format!("```{language}\n");
     let block = after.split_once(&fence).expect("a block follows").1;
     let block = block.split_once("```").expect("the block ends").0;
@@ -40,7 +43,11 @@ fn the_lines_of_the_demo_work() {
         .output()
         .unwrap();
 
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -51,7 +58,9 @@ fn the_lines_of_the_cluster_work_and_print_what_is_shown() {
     let mut checked = 0;
     let mut shown = lines.iter().peekable();
     while let Some(line) = shown.next() {
-        let Some(command) = line.strip_prefix("$ coracle ") else { continue };
+        let Some(command) = line.strip_prefix("$ coracle ") else {
+            continue;
+        };
         let mut expected = Vec::new();
         while let Some(line) = shown.next_if(|line| !line.starts_with('$')) {
             expected.push(line.as_str());
@@ -68,11 +77,16 @@ fn the_lines_of_the_cluster_work_and_print_what_is_shown() {
         checked += 1;
     }
     assert!(checked >= 4, "{lines:?}");
-    eventually("all nodes to agree", || cluster.fsm_status(3, "kv").map(drop));
+    eventually("all nodes to agree", || {
+        cluster.fsm_status(3, "kv").map(drop)
+    });
 }
 
 fn with_plugin(word: &str) -> String {
-    match word.strip_prefix("target/plugins/").and_then(|file| file.strip_suffix(".wasm")) {
+    match word
+        .strip_prefix("target/plugins/")
+        .and_then(|file| file.strip_suffix(".wasm"))
+    {
         Some(name) => plugin(name).to_str().unwrap().to_owned(),
         None => word.to_owned(),
     }

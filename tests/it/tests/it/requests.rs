@@ -19,7 +19,11 @@ fn http(cluster: &Cluster, id: u64, head: &str, body: &[u8]) -> (u16, String) {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0);
     (status, answer)
 }
 
@@ -35,9 +39,19 @@ fn bad_requests_are_refused_by_name_and_the_node_goes_on() {
         ("DELETE /v1/status HTTP/1.1", b"", 405, "DELETE"),
         ("PUT /v1/fsms/x HTTP/1.1", b"{\"plugin\":", 400, "json"),
         ("PUT /v1/plugins/xyz HTTP/1.1", b"abc", 400, "xyz"),
-        (&format!("PUT /v1/plugins/{zeros} HTTP/1.1"), b"abc", 400, "sha"),
+        (
+            &format!("PUT /v1/plugins/{zeros} HTTP/1.1"),
+            b"abc",
+            400,
+            "sha",
+        ),
         ("POST /v1/fsms/kv/apply HTTP/1.1", b"fly me", 422, "refused"),
-        ("POST /v1/fsms/kv/query HTTP/1.1", b"get missing", 422, "refused"),
+        (
+            "POST /v1/fsms/kv/query HTTP/1.1",
+            b"get missing",
+            422,
+            "refused",
+        ),
         (
             "POST /v1/fsms/kv/query HTTP/1.1\r\nCoracle-Consistency: maybe",
             b"get a",
@@ -49,7 +63,10 @@ fn bad_requests_are_refused_by_name_and_the_node_goes_on() {
     for (head, body, status, word) in cases {
         let (got, answer) = http(&cluster, 1, head, body);
         assert_eq!(got, status, "{head}: {answer}");
-        assert!(answer.to_lowercase().contains(&word.to_lowercase()), "{head}: {answer}");
+        assert!(
+            answer.to_lowercase().contains(&word.to_lowercase()),
+            "{head}: {answer}"
+        );
     }
 
     cluster.coracle_ok(&["apply", "kv", "put", "a", "1"]);
@@ -66,7 +83,10 @@ fn an_oversized_command_is_refused_and_nothing_is_lost() {
     let (status, answer) = http(&cluster, 1, "POST /v1/fsms/kv/apply HTTP/1.1", &body);
 
     assert_eq!(status, 413, "{}", &answer[..answer.len().min(400)]);
-    assert_eq!(cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(), "1");
+    assert_eq!(
+        cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(),
+        "1"
+    );
 }
 
 #[test]
@@ -106,7 +126,9 @@ fn garbage_on_the_quic_port_does_no_harm() {
 
     for length in [0_usize, 1, 20, 1200, 1400] {
         let garbage: Vec<u8> = (0..length).map(|i| (i * 37) as u8).collect();
-        socket.send_to(&garbage, ("127.0.0.1", http_port - 1)).unwrap();
+        socket
+            .send_to(&garbage, ("127.0.0.1", http_port - 1))
+            .unwrap();
     }
 
     cluster.create_fsm("kv", "kv", &[]);

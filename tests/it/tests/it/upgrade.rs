@@ -16,7 +16,11 @@ fn an_upgrade_under_load_takes_effect_on_all_replicas_at_one_index() {
     for id in cluster.ids() {
         eventually("the new plugin to run everywhere", || {
             let status = cluster.fsm_status(id, "kv")?;
-            if status.plugin == before { Err(format!("node {id} runs the old one")) } else { Ok(()) }
+            if status.plugin == before {
+                Err(format!("node {id} runs the old one"))
+            } else {
+                Ok(())
+            }
         });
     }
     load.check(&cluster);
@@ -37,7 +41,10 @@ fn an_upgrade_whose_restore_fails_leaves_the_old_plugin_running_and_says_why() {
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(9), "{message}");
     assert!(message.contains("restore"), "{message}");
-    assert_eq!(cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(), "1");
+    assert_eq!(
+        cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(),
+        "1"
+    );
     cluster.coracle_ok(&["apply", "kv", "put", "b", "2"]);
     cluster.converged_chain("kv");
 }
@@ -51,7 +58,12 @@ fn an_upgrade_whose_restore_traps_leaves_the_old_plugin_running() {
 
     let output = cluster.coracle(&["snapshot", "h"]);
 
-    assert_eq!(output.status.code(), Some(9), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(9),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     cluster.coracle_ok(&["apply", "h", "ok"]);
     assert_eq!(cluster.fsm_status(1, "h").unwrap().plugin, before);
     cluster.converged_chain("h");
@@ -73,7 +85,10 @@ fn an_upgrade_survives_the_death_of_every_node() {
     }
     cluster.wait_for_leader();
 
-    assert_eq!(cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(), "2");
+    assert_eq!(
+        cluster.coracle_ok(&["query", "kv", "get", "a"]).trim_end(),
+        "2"
+    );
     cluster.coracle_ok(&["query", "kv", "ver", "a"]);
     cluster.converged_chain("kv");
 }

@@ -50,7 +50,13 @@ impl Worker {
             Err(Trouble::Stop(stop)) => return Err(stop),
             Err(Trouble::Guest(failure)) => failure,
         };
-        if failure.call != "snapshot" {
+        // Without a checkpoint the new plugin would begin from nothing, and state that was
+        // acknowledged would be gone wherever it reads an old command in another way.
+        let checkpointed = self
+            .origin
+            .as_ref()
+            .is_some_and(|old| old.snapshot.is_some());
+        if failure.call != "snapshot" || !checkpointed {
             return Ok(self.keep_old(&failure, fuel));
         }
         match self.activate_by_tail(environment, spec) {
