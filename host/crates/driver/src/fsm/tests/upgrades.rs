@@ -70,8 +70,27 @@ fn an_upgrade_whose_restore_fails_keeps_the_old_one_and_says_why() {
 }
 
 #[test]
-fn an_upgrade_from_one_that_cannot_be_saved_repeats_the_tail() {
+fn an_upgrade_from_one_that_never_was_saved_keeps_it() {
     let mut rig = Rig::created(&[("snapshot", "trap")]);
+    rig.commands(&["put a 1"]);
+
+    let failed = outcome(rig.host(HostEntry::Activate(next(&[]))));
+
+    assert_eq!(
+        failed,
+        Outcome::HostEntryFailed {
+            call: "snapshot".into(),
+            class: Some(FailureClass::Trap),
+            message: Vec::new(),
+        }
+    );
+    assert_eq!(rig.outcomes(&["get a"]), [ok("1")]);
+}
+
+#[test]
+fn an_upgrade_from_one_that_cannot_be_saved_repeats_the_tail() {
+    let mut rig = Rig::created(&[]);
+    rig.host(HostEntry::Activate(next(&[("snapshot", "trap")])));
     rig.keyed(&[("put a 1", Some("k")), ("trap", None)]);
     rig.keyed(&[("put a 1", Some("k")), ("append a 2", None)]);
     rig.take_reports();
@@ -114,7 +133,8 @@ fn a_repeated_tail_begins_at_the_last_checkpoint() {
 
 #[test]
 fn an_upgrade_whose_tail_fails_in_the_new_one_keeps_the_old_one() {
-    let mut rig = Rig::created(&[("snapshot", "trap")]);
+    let mut rig = Rig::created(&[]);
+    rig.host(HostEntry::Activate(next(&[("snapshot", "trap")])));
     rig.commands(&["put a 1"]);
 
     let failed = outcome(rig.host(HostEntry::Activate(next(&[("apply", "trap")]))));
