@@ -39,6 +39,9 @@ pub(super) async fn run(shell: Arc<Shell>, mut notes: mpsc::UnboundedReceiver<No
         };
         let Some(note) = note else { return };
         shell.announce();
+        if let Note::LogFailed(reason) = &note {
+            shell.fail(reason.clone());
+        }
         if let Note::PluginMissing(group, plugin) = note {
             let started = fetching
                 .lock()

@@ -293,7 +293,8 @@ impl NodeService {
         ];
         for (name, fsm) in &self.0.directory.state().fsms {
             if let Some(status) = self.0.views.get(fsm.group)
-                && let WorkerState::Halted { .. } = status.state
+                && let WorkerState::Halted { .. } | WorkerState::WaitingForSnapshot { .. } =
+                    status.state
             {
                 checks.push(check(
                     &format!("fsm {name}"),
@@ -404,9 +405,10 @@ pub(super) fn state_of(status: &WorkerStatus) -> FsmState {
         WorkerState::Running if status.failures >= MAX_FAILURES => FsmState::Suspended,
         WorkerState::Starting => FsmState::Starting,
         WorkerState::Running => FsmState::Running,
-        WorkerState::WaitingForSnapshot { .. } => FsmState::Starting,
         WorkerState::WaitingForPlugin { .. } => FsmState::AwaitingPlugin,
-        WorkerState::Failed { .. } | WorkerState::Halted { .. } => FsmState::Halted,
+        WorkerState::Failed { .. }
+        | WorkerState::Halted { .. }
+        | WorkerState::WaitingForSnapshot { .. } => FsmState::Halted,
         WorkerState::Retired => FsmState::Retired,
     }
 }

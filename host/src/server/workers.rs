@@ -32,6 +32,8 @@ const IDLE_AFTER: Duration = Duration::from_secs(60);
 pub(super) enum Note {
     /// A worker stands still until this plugin is here.
     PluginMissing(GroupId, Digest),
+    /// The log gave a damaged record: the node must stop.
+    LogFailed(String),
     /// Something that somebody may wait for has changed.
     Changed,
 }
@@ -68,6 +70,9 @@ impl WorkerActor {
             Report::Answer { ticket, answer } => self.reports.waiters.answer(ticket, answer),
             Report::PluginMissing { group, plugin } => {
                 self.note(Note::PluginMissing(group, plugin));
+            }
+            Report::LogFailed { group, reason } => {
+                self.note(Note::LogFailed(format!("group {group}: {reason}")));
             }
             Report::Halted { group, ref reason } => {
                 error!(%group, reason, "an fsm is halted on this node");

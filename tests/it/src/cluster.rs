@@ -399,6 +399,10 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
+    #[expect(
+        clippy::print_stdout,
+        reason = "the test's own output explains its failure"
+    )]
     fn drop(&mut self) {
         if std::thread::panicking() {
             for id in self.ids() {

@@ -192,6 +192,13 @@ pub enum Report {
         /// Which.
         plugin: Digest,
     },
+    /// The log gave a damaged record: the whole node must stop; for the host.
+    LogFailed {
+        /// The group.
+        group: GroupId,
+        /// Which record.
+        reason: String,
+    },
     /// The worker was halted by a fault of this host; the replica votes on, applies no more.
     Halted {
         /// The group.

@@ -3,7 +3,7 @@
 //!
 //! Each core module gets a global that holds how many bytes of stack are left. A function takes the
 //! estimated bytes of its frame from it and gives them back at its end; when nothing is left, it
-//! calls [`TRIP_NAME`], which traps. A function whose whole call tree is known and small is left
+//! calls `TRIP_NAME`, which traps. A function whose whole call tree is known and small is left
 //! as it is: such a tree ends by itself, and only one of them is on the stack at a time.
 //!
 //! A stack in linear memory usually ends before: where a function begins with LLVM's prologue, it is

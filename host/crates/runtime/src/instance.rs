@@ -192,7 +192,7 @@ impl Instance {
     /// Writes the whole state into the sink.
     ///
     /// # Errors
-    /// [`Fault`]; too many bytes are [`FailureClass::BadResult`], a failing sink is the host's.
+    /// [`Fault`]; too many bytes are `FailureClass::BadResult`, a failing sink is the host's.
     pub fn snapshot(
         &mut self,
         environment: &Environment,

@@ -1,4 +1,5 @@
 //! End to end: real processes, real QUIC, real disks.
+#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 mod command_line;
 mod damage;

@@ -64,6 +64,8 @@ pub(super) enum Stop {
     Gone(String),
     /// For good.
     Host(String),
+    /// For good, and with it the node: its log is damaged.
+    Log(String),
 }
 
 impl Trouble {
@@ -110,7 +112,7 @@ impl From<LogError> for Stop {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Compacted { .. } => Self::Gone(error.to_string()),
-            error => Self::Host(error.to_string()),
+            error => Self::Log(error.to_string()),
         }
     }
 }

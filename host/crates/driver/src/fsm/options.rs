@@ -10,7 +10,7 @@ use crate::{LogReader, Machines, Snapshots};
 /// after it. It never depends on time. Part of the semantics: the same on every node.
 pub const SESSION_COMMANDS: usize = 16_384;
 
-/// Bytes of remembered outcomes per fsm, [`SESSION_OVERHEAD`] per command included; the oldest are
+/// Bytes of remembered outcomes per fsm, 128 per command included; the oldest are
 /// forgotten beyond, but never the newest.
 pub const SESSION_BYTES: usize = 16 << 20;
 

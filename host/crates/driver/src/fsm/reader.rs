@@ -210,7 +210,7 @@ impl Reader {
             Trouble::Stop(Stop::PluginMissing(plugin)) => QueryError::Unavailable {
                 reason: format!("plugin {plugin} is not here"),
             },
-            Trouble::Stop(Stop::Host(reason)) => {
+            Trouble::Stop(Stop::Host(reason) | Stop::Log(reason)) => {
                 self.lost = true;
                 QueryError::Unavailable { reason }
             }

@@ -399,6 +399,13 @@ impl Worker {
             }
             Stop::Gone(reason) => self.waiting = Some(Wait::Snapshot(reason)),
             Stop::Host(reason) => self.halt(reason),
+            Stop::Log(reason) => {
+                self.reports.push_back(Report::LogFailed {
+                    group: self.group,
+                    reason: reason.clone(),
+                });
+                self.halt(reason);
+            }
         }
     }
 

@@ -324,7 +324,7 @@ impl Groups<'_> {
             Report::Halted { group, reason } => {
                 self.with(turn, group, |replica, turn| replica.halt(turn, reason));
             }
-            Report::Answer { .. } | Report::PluginMissing { .. } => {}
+            Report::Answer { .. } | Report::PluginMissing { .. } | Report::LogFailed { .. } => {}
         }
     }
 
