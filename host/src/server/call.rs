@@ -6,7 +6,7 @@ use bytes::Bytes;
 use coracle_client::{Code, Outcome as Happened};
 use coracle_driver::task::{Answer, NotApplied, Outcome};
 use coracle_driver::{Digest, FailureClass};
-use coracle_proto::{Index, NodeId};
+use coracle_proto::{GroupId, Index, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::api::ApiError;
@@ -293,6 +293,21 @@ impl Call {
     /// Whether it changes nothing.
     pub(super) fn is_read(&self) -> bool {
         matches!(self, Self::Query { .. } | Self::ReadPoint { .. })
+    }
+
+    /// The group whose leader it is for, if it names one.
+    pub(super) fn group(&self) -> Option<GroupId> {
+        match self {
+            Self::Apply { group, .. }
+            | Self::Query { group, .. }
+            | Self::ReadPoint { group }
+            | Self::Upgrade { group, .. }
+            | Self::Checkpoint { group } => Some(GroupId(*group)),
+            Self::Directory { .. }
+            | Self::CreateFsm { .. }
+            | Self::RemoveFsm { .. }
+            | Self::Stage { .. } => None,
+        }
     }
 
     /// Whether it may be sent again when nobody knows what became of it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_client::{Code, Outcome};
-use coracle_proto::NodeId;
+use coracle_proto::{GroupId, NodeId};
 use coracle_transport::RequestError;
 use tokio::time::{Instant, timeout_at};
 
@@ -59,8 +59,42 @@ impl Shell {
             result => return result,
         };
         match failure.leader() {
-            Some(leader) if leader != self.node => self.ask(leader, call, deadline).await,
+            Some(leader) if leader != self.node => self.ask_leader(leader, call, deadline).await,
             _ => Err(failure),
+        }
+    }
+
+    /// Asks the leader. A dead one is noticed by its silence, which takes seconds; what may be
+    /// asked twice does not wait for that once another leads.
+    async fn ask_leader(
+        &self,
+        leader: NodeId,
+        call: &Call,
+        deadline: Instant,
+    ) -> Result<Reply, Failure> {
+        let asked = self.ask(leader, call, deadline);
+        match call.group().filter(|_| call.is_idempotent()) {
+            None => asked.await,
+            Some(group) => tokio::select! {
+                result = asked => result,
+                next = self.successor(group, leader) => {
+                    Err(Failure::unknown(format!("{leader} was asked, and now {next} leads")))
+                }
+            },
+        }
+    }
+
+    /// Ends when this node knows another leader of the group.
+    async fn successor(&self, group: GroupId, leader: NodeId) -> NodeId {
+        let mut changes = self.changes();
+        loop {
+            match self.leader(group) {
+                Some(next) if next != leader => return next,
+                _ => {}
+            }
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Gets plugins to where they will run: bytes durable and code compiled, on this node and others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_client::Code;
@@ -15,6 +16,9 @@ use super::Shell;
 use super::bulk::Bulk;
 use super::call::{Call, Failure};
 use super::plugins::{PluginError, Plugins};
+
+/// A peer that is connected but silent may hold up a creation or an upgrade for so long.
+const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Shell {
     /// Takes an upload in: checked, compiled and durable here.
@@ -74,6 +78,7 @@ impl Shell {
             plugin: digest,
             from: self.node.0,
         };
+        let deadline = deadline.min(Instant::now() + PEER_TIMEOUT);
         let mut asked = tokio::task::JoinSet::new();
         for peer in all.iter().copied().filter(|peer| *peer != self.node) {
             let shell = Arc::clone(self);
@@ -85,7 +90,14 @@ impl Shell {
         while let Some(answer) = asked.join_next().await {
             match answer {
                 Ok((_, Ok(_))) => staged += 1,
-                Ok((peer, Err(failure))) => missing.push(format!("{peer}: {}", failure.detail)),
+                Ok((peer, Err(failure))) if is_away(&failure) => {
+                    missing.push(format!("{peer}: {}", failure.detail));
+                }
+                // It hears us and cannot run the plugin: it would stand still at the entry.
+                Ok((peer, Err(failure))) => {
+                    let detail = format!("{peer} cannot stage the plugin: {}", failure.detail);
+                    return Err(Failure { detail, ..failure });
+                }
                 Err(error) => missing.push(error.to_string()),
             }
         }
@@ -109,6 +121,14 @@ impl Shell {
         info!(%digest, "the missing plugin has arrived");
         Ok(())
     }
+}
+
+/// Whether a node did not say no, but nothing.
+fn is_away(failure: &Failure) -> bool {
+    matches!(
+        failure.code,
+        Code::Unavailable | Code::Timeout | Code::OutcomeUnknown
+    )
 }
 
 /// Compiling and describing needs the stack that guests need.

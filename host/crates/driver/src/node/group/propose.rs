@@ -111,8 +111,9 @@ impl Group {
         entry: &HostEntry,
         ticket: Option<Ticket>,
     ) -> Option<LogId> {
-        // A checkpoint is what makes room again.
-        let full = turn.shared.low_space && !matches!(entry, HostEntry::Checkpoint);
+        // These make room again.
+        let frees = matches!(entry, HostEntry::Checkpoint | HostEntry::Retire);
+        let full = turn.shared.low_space && !frees;
         let refusal = self.unavailable().or(full.then_some(NotApplied::DiskFull));
         if let Some(refusal) = refusal {
             ticket.inspect(|ticket| turn.refuse(*ticket, refusal));
