@@ -1,5 +1,8 @@
 //! Nodes that crash, alone and together, under load.
 
+use std::time::Duration;
+
+use coracle_client::{Client, QueryOptions};
 use coracle_it::{Cluster, Load, eventually};
 
 /// Small enough that a node which is away for a moment has missed a checkpoint.
@@ -19,6 +22,32 @@ fn a_killed_leader_loses_nothing_and_is_replaced() {
     load.wait_for(50);
 
     load.check(&cluster);
+    cluster.converged_chain("kv");
+}
+
+#[test]
+fn what_was_forwarded_to_a_leader_that_fell_silent_is_asked_of_the_next_one() {
+    let cluster = Cluster::start_with(
+        3,
+        "\n[raft]\nelection_timeout_ms = 300\nheartbeat_ms = 50\n",
+    );
+    cluster.create_fsm("kv", "kv", &[]);
+    cluster.coracle_ok(&["apply", "kv", "put", "a", "1"]);
+    let leader = cluster.wait_for_fsm_leader("kv");
+    let follower = cluster.ids().into_iter().find(|id| *id != leader).unwrap();
+    // Less than it takes a connection to notice.
+    let client = Client::builder(vec![cluster.http(follower).parse().unwrap()])
+        .timeout(Duration::from_secs(5))
+        .build()
+        .unwrap();
+    cluster.pause(leader);
+
+    let answer = cluster.run(client.query("kv", "get a".into(), QueryOptions::default()));
+    let applied = cluster.run(client.apply_with_key("kv", "put a 2".into(), "k"));
+
+    assert_eq!(answer.unwrap().reply.as_ref(), b"1");
+    assert!(!applied.unwrap().replayed);
+    cluster.resume(leader);
     cluster.converged_chain("kv");
 }
 
