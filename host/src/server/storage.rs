@@ -57,6 +57,7 @@ pub(super) fn open(config: &Config) -> anyhow::Result<Storage> {
             config.node
         );
     }
+    info!(folder = %folder.display(), "opening the log; after a crash it is read in full");
     let (store, reader, recovered) = Store::open(Arc::clone(&disk), options(config)?)?;
     if marker.exists() {
         fs::remove_file(&marker).with_context(|| format!("cannot remove {}", marker.display()))?;
