@@ -125,7 +125,7 @@ fn who_does_not_lead_refuses_at_once_and_names_the_leader() {
 }
 
 #[test]
-fn a_full_disk_refuses_commands_but_not_the_checkpoint_that_makes_room() {
+fn a_full_disk_refuses_commands_but_not_what_makes_room() {
     let mut bench = Bench::leading();
     let out = bench.turn([Event::LowSpace(true), propose(1, b"a"), due(false)]);
     assert_eq!(out.answers, [(Ticket(1), refused(NotApplied::DiskFull))]);
@@ -135,8 +135,15 @@ fn a_full_disk_refuses_commands_but_not_the_checkpoint_that_makes_room() {
         entry: HostEntry::Retire,
         ticket: Some(Ticket(2)),
     };
-    let out = bench.turn([retire]);
-    assert_eq!(out.answers, [(Ticket(2), refused(NotApplied::DiskFull))]);
+    let out = bench.turn([retire, propose(3, b"b")]);
+    assert_eq!(out.answers, [(Ticket(3), refused(NotApplied::DiskFull))]);
+    assert_eq!(bodies(&out), [Body::Retire]);
+}
+
+#[test]
+fn a_disk_with_room_again_takes_commands_again() {
+    let mut bench = Bench::leading();
+    bench.turn([Event::LowSpace(true)]);
     assert!(
         bench
             .turn([Event::LowSpace(false), propose(3, b"c")])
