@@ -9,7 +9,7 @@ use bytes::Bytes;
 use coracle_proto::{Envelope, GroupId, Message, NodeId, ReplicaId};
 use coracle_transport::identity::{Authority, Credentials};
 use coracle_transport::{
-    BoxFuture, BulkReader, BulkSource, BytesSource, Config, Handler, Limits, Transport,
+    BoxFuture, BulkReader, BulkSource, BytesSource, Config, Handler, Limits, Stats, Transport,
     TransportError,
 };
 use tokio::sync::{Notify, Semaphore};
@@ -219,6 +219,17 @@ impl Node {
         self.recorder
             .until("peer is up", |seen| seen.up.contains(&peer))
             .await;
+    }
+
+    /// Waits until the counters say this: a peer may learn of a refusal before it is counted.
+    pub(crate) async fn until_counted(&self, what: &str, counted: impl Fn(&Stats) -> bool) {
+        let reached = async {
+            while !counted(&self.transport.stats()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(DEADLINE, reached).await;
+        assert!(in_time.is_ok(), "{what}: {:?}", self.transport.stats());
     }
 
     /// Waits until connecting to a peer has failed with an error that says all of this.

@@ -65,7 +65,10 @@ async fn a_foreign_authority_is_refused_by_the_listener() {
     intruder
         .until_refused(TWO, &["not from the authority of cluster prod"])
         .await;
-    assert!(two.transport.stats().connections_refused >= 1);
+    two.until_counted("a refused connection", |stats| {
+        stats.connections_refused >= 1
+    })
+    .await;
     assert!(two.recorder.seen().received.is_empty());
 }
 
@@ -80,7 +83,8 @@ async fn an_envelope_in_anothers_name_is_refused_and_cuts_the_connection() {
     one.recorder
         .until("cut", |seen| seen.down.contains(&TWO))
         .await;
-    assert_eq!(two.transport.stats().frames_refused, 1);
+    two.until_counted("one refused frame", |stats| stats.frames_refused == 1)
+        .await;
     assert!(two.recorder.seen().received.is_empty());
     let state = one.transport.peer_state(TWO).expect("known");
     let error = state.last_error.expect("a reason");
