@@ -191,7 +191,7 @@ async fn a_hello_of_another_cluster_node_or_version_is_refused_with_both_values(
             }
         };
         // A peer may learn of its refusal before that is counted.
-        let in_time = tokio::time::timeout(Duration::from_secs(30), counted).await;
+        let in_time = tokio::time::timeout(DEADLINE, counted).await;
         assert!(in_time.is_ok(), "{:?}", arena.victim.stats());
     }
 }
