@@ -1,8 +1,9 @@
 //! The encoded form of a [`Configuration`], which entries and snapshot headers carry.
 //!
-//! Little-endian: `u8` version, `u64` index, `u8` flags (bit 0: auto-leave), then voters,
-//! outgoing, learners and learners-next, each as `u16` count and ascending (`u64` node, `u64`
-//! born) pairs. One configuration has exactly one encoded form.
+//! Little-endian: `u8` version, `u64` index, `u8` flags (bit 0: auto-leave, bit 1: there are
+//! witnesses), then voters, outgoing, learners, learners-next and, if there are any, witnesses,
+//! each as `u16` count and ascending (`u64` node, `u64` born) pairs. One configuration has exactly
+//! one encoded form.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,6 +14,7 @@ use crate::{Configuration, NodeId, ReplicaId};
 
 const VERSION: u8 = 1;
 const AUTO_LEAVE: u8 = 1;
+const WITNESSES: u8 = 2;
 
 /// Members in one set of a configuration, at most.
 pub const MAX_MEMBERS: usize = 256;
@@ -69,15 +71,20 @@ impl std::error::Error for ConfigurationError {}
 impl Configuration {
     /// The encoded form.
     pub fn encode(&self) -> Bytes {
-        let sets = [
+        let mut sets = vec![
             &self.voters,
             &self.outgoing,
             &self.learners,
             &self.learners_next,
         ];
+        let mut flags = if self.auto_leave { AUTO_LEAVE } else { 0 };
+        if !self.witnesses.is_empty() {
+            sets.push(&self.witnesses);
+            flags |= WITNESSES;
+        }
         let mut out = vec![VERSION];
         out.extend(self.index.to_le_bytes());
-        out.push(if self.auto_leave { AUTO_LEAVE } else { 0 });
+        out.push(flags);
         for set in sets {
             // The count is kept below MAX_MEMBERS by those who make configurations; a larger one
             // is cut here and refused by every reader as trailing bytes.
@@ -100,7 +107,7 @@ impl Configuration {
         }
         let index = u64::from_le_bytes(reader.take()?);
         let [flags] = reader.take()?;
-        if flags & !AUTO_LEAVE != 0 {
+        if flags & !(AUTO_LEAVE | WITNESSES) != 0 {
             return Err(ConfigurationError::Flags { found: flags });
         }
         let configuration = Self {
@@ -109,6 +116,7 @@ impl Configuration {
             outgoing: reader.set()?,
             learners: reader.set()?,
             learners_next: reader.set()?,
+            witnesses: reader.witnesses(flags)?,
             auto_leave: flags & AUTO_LEAVE != 0,
         };
         match reader.0.len() {
@@ -128,6 +136,18 @@ impl Reader<'_> {
             .ok_or(ConfigurationError::Truncated)?;
         self.0 = rest;
         Ok(*head)
+    }
+
+    /// An empty set has no encoded form: its flag would be a second one.
+    fn witnesses(&mut self, flags: u8) -> Result<BTreeSet<ReplicaId>, ConfigurationError> {
+        if flags & WITNESSES == 0 {
+            return Ok(BTreeSet::new());
+        }
+        let set = self.set()?;
+        match set.is_empty() {
+            true => Err(ConfigurationError::Flags { found: flags }),
+            false => Ok(set),
+        }
     }
 
     fn set(&mut self) -> Result<BTreeSet<ReplicaId>, ConfigurationError> {
@@ -171,9 +191,11 @@ mod tests {
         fn decode_is_the_inverse_of_encode(
             index in any::<u64>(), auto_leave in any::<bool>(),
             voters in set(), outgoing in set(), learners in set(), learners_next in set(),
+            witnesses in set(),
         ) {
-            let configuration =
-                Configuration { index, voters, outgoing, learners, learners_next, auto_leave };
+            let configuration = Configuration {
+                index, voters, outgoing, learners, learners_next, witnesses, auto_leave,
+            };
             prop_assert_eq!(Configuration::decode(&configuration.encode()), Ok(configuration));
         }
 

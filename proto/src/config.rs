@@ -33,7 +33,19 @@ pub struct Config {
     pub cache_bytes: usize,
     /// Reads waiting for their round, above which they are refused as busy.
     pub max_pending_reads: usize,
+    /// Election priority, see [`DEFAULT_PRIORITY`]. A replica of lower priority than the default
+    /// waits one election timeout longer per step before it campaigns; one of higher priority is
+    /// preferred by a transfer to the best. Safety and who may vote do not depend on it.
+    pub priority: u8,
+    /// How far clocks may drift apart within an election timeout; a lease is shorter by this.
+    pub clock_drift: Duration,
+    /// Heartbeats without anything to do after which a leader lets the group fall silent;
+    /// 0: never.
+    pub quiesce_after: u32,
 }
+
+/// Priority of a replica that was given none.
+pub const DEFAULT_PRIORITY: u8 = 4;
 
 /// What the log held when the node started.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

@@ -18,6 +18,9 @@ pub struct Configuration {
     pub learners: BTreeSet<ReplicaId>,
     /// Voters that become learners when the joint configuration is left.
     pub learners_next: BTreeSet<ReplicaId>,
+    /// Those among the voters (and outgoing voters) that are witnesses: they vote and keep the log
+    /// without the payloads of normal entries, and never campaign.
+    pub witnesses: BTreeSet<ReplicaId>,
     /// Leave the joint configuration without being asked.
     pub auto_leave: bool,
 }
@@ -67,6 +70,9 @@ impl fmt::Display for Configuration {
         }
         if !self.learners_next.is_empty() {
             write!(f, " learners_next=({})", Ids(&self.learners_next))?;
+        }
+        if !self.witnesses.is_empty() {
+            write!(f, " witnesses=({})", Ids(&self.witnesses))?;
         }
         if self.auto_leave {
             write!(f, " autoleave")?;

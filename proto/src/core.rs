@@ -32,6 +32,7 @@ impl Outbox {
                     | Effect::Refused { .. }
                     | Effect::ReadReady { .. }
                     | Effect::ReadRefused { .. }
+                    | Effect::TransferEnded { .. }
             )
         })
     }

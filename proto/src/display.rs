@@ -3,8 +3,8 @@
 use std::fmt::{Display, Formatter, Result};
 
 use crate::{
-    AppendOutcome, Effect, Entry, EntryKind, Envelope, HardState, Input, Message, PersistId,
-    RefuseReason, SnapshotMeta, VoteKind,
+    AppendOutcome, Change, ConfigurationChange, Effect, Entry, EntryKind, Envelope, HardState,
+    Input, Message, PersistId, RefuseReason, SnapshotMeta, TransferOutcome, Transition, VoteKind,
 };
 
 impl Display for PersistId {
@@ -84,6 +84,15 @@ impl Display for Message {
             Self::HeartbeatReply { round } => write!(f, "heartbeat-reply round={round}"),
             Self::Snapshot { meta } => write!(f, "snapshot {meta}"),
             Self::Quiesce { last, commit } => write!(f, "quiesce last={last} commit={commit}"),
+            Self::TimeoutNow => write!(f, "timeout-now"),
+            Self::ReadIndex { round } => write!(f, "read-index round={round}"),
+            Self::ReadIndexReply {
+                round,
+                index: Some(index),
+            } => write!(f, "read-index-reply round={round} index={index}"),
+            Self::ReadIndexReply { round, index: None } => {
+                write!(f, "read-index-reply round={round} refused")
+            }
         }
     }
 }
@@ -110,6 +119,50 @@ impl Display for RefuseReason {
             } => write!(f, "not the leader, {leader} is"),
             Self::NotLeader { leader: None } => write!(f, "no leader is known"),
             Self::Busy => write!(f, "busy"),
+            Self::Uncommitted => write!(f, "too much is uncommitted"),
+            Self::Transferring => write!(f, "leadership is being handed over"),
+            Self::Change(refusal) => write!(f, "{refusal}"),
+        }
+    }
+}
+
+impl Display for TransferOutcome {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Done { leader } => write!(f, "{leader} leads"),
+            Self::NotLeader { leader } => RefuseReason::NotLeader { leader: *leader }.fmt(f),
+            Self::NoTarget => write!(f, "nobody to hand over to"),
+            Self::Busy => write!(f, "another transfer is under way"),
+            Self::TimedOut => write!(f, "timed out"),
+            Self::Unknown => write!(f, "leadership lost, no successor seen"),
+        }
+    }
+}
+
+/// `auto voter n2, remove n1`
+impl Display for ConfigurationChange {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self.transition {
+            Transition::Auto => "auto",
+            Transition::Implicit => "implicit",
+            Transition::Explicit => "explicit",
+        })?;
+        for (i, change) in self.changes.iter().enumerate() {
+            let separator = if i == 0 { " " } else { ", " };
+            write!(f, "{separator}{change}")?;
+        }
+        self.expect
+            .map_or(Ok(()), |index| write!(f, " if index={index}"))
+    }
+}
+
+impl Display for Change {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Voter(node) => write!(f, "voter {node}"),
+            Self::Learner(node) => write!(f, "learner {node}"),
+            Self::Witness(node) => write!(f, "witness {node}"),
+            Self::Remove(node) => write!(f, "remove {node}"),
         }
     }
 }
@@ -153,6 +206,14 @@ impl Display for Effect {
             Self::Refused { id, reason, .. } => write!(f, "refused p{}: {reason}", id.0),
             Self::ReadReady { id, index } => write!(f, "read-ready r{} index={index}", id.0),
             Self::ReadRefused { id, reason } => write!(f, "read-refused r{}: {reason}", id.0),
+            Self::TransferEnded { id, outcome } => {
+                write!(f, "transfer-ended x{}: {outcome}", id.0)
+            }
+            Self::ConfigurationCommitted { configuration } => write!(
+                f,
+                "configuration-committed {} {configuration}",
+                configuration.index
+            ),
             Self::LeaderChanged {
                 term,
                 leader: Some(leader),
@@ -171,7 +232,12 @@ impl Display for Input {
             Self::Applied { index } => write!(f, "applied {index}"),
             Self::Timeout { kind, .. } => write!(f, "timeout {kind:?}"),
             Self::Propose { id, payload } => write!(f, "propose p{} {} bytes", id.0, payload.len()),
-            Self::Read { id } => write!(f, "read r{}", id.0),
+            Self::ChangeConfiguration { id, change } => write!(f, "change p{} {change}", id.0),
+            Self::Read { id, mode } => write!(f, "read r{} {mode:?}", id.0),
+            Self::Transfer { id, to: Some(to) } => write!(f, "transfer x{} to {to}", id.0),
+            Self::Transfer { id, to: None } => write!(f, "transfer x{}", id.0),
+            Self::ForgetLeader => write!(f, "forget-leader"),
+            Self::SetPriority(priority) => write!(f, "set-priority {priority}"),
             Self::LogRead { to, entries } => write!(f, "log-read {} for {to}", List(entries)),
             Self::SnapshotSent { to, delivered } => {
                 write!(f, "snapshot-sent {to} delivered={delivered}")

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::{Configuration, Entry, Envelope, Index, LogId, ProposalId, ReadId, ReplicaId, Term};
+use crate::{
+    ChangeRefusal, Configuration, Entry, Envelope, Index, LogId, ProposalId, ReadId, ReplicaId,
+    Term, TransferId,
+};
 
 /// Term and vote: one record, one write (thesis §3.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -40,8 +43,39 @@ pub enum RefuseReason {
         /// The leader, if known.
         leader: Option<ReplicaId>,
     },
-    /// Too many uncommitted bytes or reads.
+    /// Too many writes or reads are under way.
     Busy,
+    /// The leader's log has too many uncommitted bytes or entries
+    /// ([`Config::max_uncommitted_bytes`](crate::Config::max_uncommitted_bytes)).
+    Uncommitted,
+    /// The leader is handing over.
+    Transferring,
+    /// The configuration cannot be changed like this, or not now.
+    Change(ChangeRefusal),
+}
+
+/// How a transfer of leadership ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransferOutcome {
+    /// Another replica leads a later term: the one named, or one that was faster.
+    Done {
+        /// Who leads now.
+        leader: ReplicaId,
+    },
+    /// This replica does not lead.
+    NotLeader {
+        /// The leader, if known.
+        leader: Option<ReplicaId>,
+    },
+    /// The addressee is no voter of the configuration, a witness, or there is nobody to hand over
+    /// to.
+    NoTarget,
+    /// Another transfer is under way.
+    Busy,
+    /// The addressee did not catch up or did not win in time; this replica leads on.
+    TimedOut,
+    /// Leadership was lost and no successor was seen in time.
+    Unknown,
 }
 
 /// Where effects are collected, in the order in which they are to be done.
@@ -128,6 +162,18 @@ pub enum Effect {
         id: ReadId,
         /// Why.
         reason: RefuseReason,
+    },
+    /// A transfer of leadership ended.
+    TransferEnded {
+        /// The caller's name for it.
+        id: TransferId,
+        /// How.
+        outcome: TransferOutcome,
+    },
+    /// This configuration is committed: refusals, deletion of data and stepping down may follow.
+    ConfigurationCommitted {
+        /// The configuration.
+        configuration: Configuration,
     },
     /// Role, term or known leader changed.
     LeaderChanged {

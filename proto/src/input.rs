@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Entry, Envelope, Index, LogId, NodeId, PersistId, ProposalId, ReadId, ReplicaId, SnapshotMeta,
+    ConfigurationChange, Entry, Envelope, Index, LogId, NodeId, PersistId, ProposalId, ReadId,
+    ReplicaId, SnapshotMeta, TransferId,
 };
 
 /// Which timer ran out.
@@ -13,6 +14,17 @@ pub enum TimeoutKind {
     Election,
     /// A leader owes its followers a heartbeat.
     Heartbeat,
+}
+
+/// How a leader makes sure that it still leads before it grants a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ReadMode {
+    /// By a round of heartbeats that begins after the read (ReadIndex, thesis §6.4).
+    #[default]
+    Index,
+    /// By its lease if it has one, else as `Index`. Needs check-quorum and clocks whose drift is
+    /// within [`Config::clock_drift`](crate::Config::clock_drift).
+    Lease,
 }
 
 /// An event for [`Raft::step`](crate::Raft::step).
@@ -45,11 +57,35 @@ pub enum Input {
         /// The payload of an [`EntryKind::Normal`](crate::EntryKind::Normal) entry.
         payload: Bytes,
     },
-    /// Ask for a linearizable read point (ReadIndex, thesis §6.4).
+    /// Change the configuration if this replica leads. Ends in `Accepted` or `Refused`, as a
+    /// proposal does.
+    ChangeConfiguration {
+        /// The caller's name for it.
+        id: ProposalId,
+        /// What is to change.
+        change: ConfigurationChange,
+    },
+    /// Ask for a linearizable read point (thesis §6.4). A follower or learner asks its leader.
     Read {
         /// The caller's name for it.
         id: ReadId,
+        /// How the leader makes sure that it still leads.
+        mode: ReadMode,
     },
+    /// Hand leadership over (thesis §3.10). Ends in one
+    /// [`Effect::TransferEnded`](crate::Effect::TransferEnded), at the latest an election timeout
+    /// later.
+    Transfer {
+        /// The caller's name for it.
+        id: TransferId,
+        /// To whom; `None`: to the voter that is best placed.
+        to: Option<NodeId>,
+    },
+    /// Follow nobody from now on, in the same term, although the leader may live: another failure
+    /// detector knows better. Nothing on a leader.
+    ForgetLeader,
+    /// The election priority of this replica, see [`Config::priority`](crate::Config::priority).
+    SetPriority(u8),
     /// Answer to [`Effect::ReadLog`](crate::Effect::ReadLog).
     LogRead {
         /// For whom it was asked.

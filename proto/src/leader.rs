@@ -136,6 +136,8 @@ impl Leader {
             next: peer.next,
             state: peer.state(),
             active: peer.is_active(),
+            inflight_appends: peer.inflight().0,
+            inflight_bytes: peer.inflight().1,
         };
         self.peers.iter().map(status).collect()
     }
@@ -178,6 +180,10 @@ impl Uncommitted {
     fn push(&mut self, index: Index, bytes: usize) {
         self.entries.push_back((index, bytes));
         self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(crate) fn release(&mut self, commit: Index) {

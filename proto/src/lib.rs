@@ -12,6 +12,7 @@ mod configuration;
 mod entry;
 mod message;
 
+mod change;
 mod config;
 mod effect;
 mod input;
@@ -47,13 +48,16 @@ mod pitfalls;
 #[cfg(test)]
 mod testing;
 
+pub use change::{Change, ChangeRefusal, ConfigurationChange, Transition};
 pub use codec::{ConfigurationError, MAX_MEMBERS};
-pub use config::{Config, Initial};
+pub use config::{Config, DEFAULT_PRIORITY, Initial};
 pub use configuration::Configuration;
-pub use effect::{Effect, Effects, HardState, PersistId, RefuseReason, SnapshotMeta};
+pub use effect::{
+    Effect, Effects, HardState, PersistId, RefuseReason, SnapshotMeta, TransferOutcome,
+};
 pub use entry::{Entry, EntryKind};
-pub use ids::{GroupId, Index, LogId, NodeId, ProposalId, ReadId, ReplicaId, Term};
-pub use input::{Input, TimeoutKind};
+pub use ids::{GroupId, Index, LogId, NodeId, ProposalId, ReadId, ReplicaId, Term, TransferId};
+pub use input::{Input, ReadMode, TimeoutKind};
 pub use instant::Instant;
 pub use message::{AppendOutcome, Envelope, Message, VoteKind};
 pub use raft::Raft;

@@ -84,6 +84,21 @@ pub enum Message {
         /// The leader's commit index.
         commit: Index,
     },
+    /// The leader hands over: campaign at once, without a pre-vote and past stickiness (thesis
+    /// §3.10). The addressee's log reached the leader's before this was sent.
+    TimeoutNow,
+    /// A follower or learner asks its leader for a read point (thesis §6.4).
+    ReadIndex {
+        /// The asker's own counter, echoed in the answer.
+        round: u64,
+    },
+    /// Answer to `ReadIndex`, once a round of heartbeats that began after it was confirmed.
+    ReadIndexReply {
+        /// The asker's counter.
+        round: u64,
+        /// The read point; `None`: refused, the asker may try again.
+        index: Option<Index>,
+    },
 }
 
 /// What became of an `Append` or a `Snapshot`.

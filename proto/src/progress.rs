@@ -143,6 +143,14 @@ impl Progress {
         }
     }
 
+    /// Unanswered appends and the bytes in them.
+    pub(crate) fn inflight(&self) -> (usize, usize) {
+        match &self.feed {
+            Feed::Replicate(inflight) => (inflight.appends.len(), inflight.bytes),
+            Feed::Probe { .. } | Feed::Snapshot { .. } => (0, 0),
+        }
+    }
+
     pub(crate) fn state(&self) -> ProgressState {
         match self.feed {
             Feed::Probe { .. } => ProgressState::Probe,

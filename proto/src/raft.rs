@@ -10,7 +10,8 @@ use crate::role::{Follower, State};
 use crate::writes::Writes;
 use crate::{
     Config, Configuration, Effect, Effects, Entry, Index, Initial, Input, Instant, LogId, NodeId,
-    PersistId, ProposalId, ReadId, RefuseReason, ReplicaId, Role, Status, Term, TimeoutKind,
+    PersistId, ProposalId, ReadId, ReadMode, RefuseReason, ReplicaId, Role, Status, Term,
+    TimeoutKind, TransferOutcome,
 };
 
 /// The Raft state machine of one replica of one group.
@@ -111,9 +112,9 @@ impl Raft {
 
     /// A picture of the state.
     pub fn status(&self) -> Status {
-        let peers = match &self.state {
-            State::Leader(leader) => leader.peer_status(),
-            _ => Vec::new(),
+        let (peers, uncommitted_bytes) = match &self.state {
+            State::Leader(leader) => (leader.peer_status(), leader.uncommitted.bytes()),
+            _ => (Vec::new(), 0),
         };
         let log = &self.core.log;
         Status {
@@ -125,6 +126,10 @@ impl Raft {
             last: log.last(),
             floor: log.floor(),
             configuration: log.configuration().clone(),
+            configuration_committed: log.configuration().index <= self.core.commit,
+            transferee: None,
+            uncommitted_bytes,
+            quiet: matches!(&self.state, State::Follower(follower) if follower.quiet),
             peers,
         }
     }
@@ -203,8 +208,21 @@ impl Raft {
                 _ => self.campaign(jitter),
             },
             Input::Propose { id, payload } => self.on_propose(id, payload),
-            Input::Read { id } => {
-                self.on_read(id);
+            Input::ChangeConfiguration { .. } => {
+                refuse(input, self.leader(), &mut self.core.out.events);
+                Ok(())
+            }
+            Input::Read { id, mode } => {
+                self.on_read(id, mode);
+                Ok(())
+            }
+            Input::Transfer { .. } => {
+                refuse(input, self.leader(), &mut self.core.out.events);
+                Ok(())
+            }
+            Input::ForgetLeader => Ok(()),
+            Input::SetPriority(priority) => {
+                self.core.config.priority = priority;
                 Ok(())
             }
             Input::LogRead { to, entries } => {
@@ -266,14 +284,14 @@ impl Raft {
         Ok(())
     }
 
-    fn on_read(&mut self, id: ReadId) {
+    fn on_read(&mut self, id: ReadId, mode: ReadMode) {
         self.wake();
         if let State::Leader(leader) = &mut self.state {
             leader.read(&mut self.core, id);
             return;
         }
         let leader = self.leader();
-        refuse(Input::Read { id }, leader, &mut self.core.out.events);
+        refuse(Input::Read { id, mode }, leader, &mut self.core.out.events);
     }
 
     fn on_peer_down(&mut self, node: NodeId) {
@@ -315,7 +333,16 @@ fn refuse(input: Input, leader: Option<ReplicaId>, effects: &mut Effects) {
             reason,
             payload,
         }),
-        Input::Read { id } => effects.push(Effect::ReadRefused { id, reason }),
+        Input::ChangeConfiguration { id, .. } => effects.push(Effect::Refused {
+            id,
+            reason,
+            payload: Bytes::new(),
+        }),
+        Input::Read { id, .. } => effects.push(Effect::ReadRefused { id, reason }),
+        Input::Transfer { id, .. } => effects.push(Effect::TransferEnded {
+            id,
+            outcome: TransferOutcome::NotLeader { leader },
+        }),
         _ => {}
     }
 }
@@ -425,7 +452,13 @@ mod tests {
             ]
         );
         assert_eq!(
-            step(&mut raft, Input::Read { id: ReadId(1) }),
+            step(
+                &mut raft,
+                Input::Read {
+                    id: ReadId(1),
+                    mode: ReadMode::Index
+                }
+            ),
             ["read-refused r1: no leader is known"]
         );
     }

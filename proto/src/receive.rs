@@ -96,6 +96,9 @@ impl Raft {
                 self.on_quiesce(last, commit);
                 Ok(())
             }
+            Message::TimeoutNow | Message::ReadIndex { .. } | Message::ReadIndexReply { .. } => {
+                Ok(())
+            }
         }
     }
 
@@ -140,7 +143,10 @@ impl Raft {
             Message::Quiesce { .. } => Message::HeartbeatReply { round: 0 },
             Message::VoteReply { .. }
             | Message::AppendReply(_)
-            | Message::HeartbeatReply { .. } => return,
+            | Message::HeartbeatReply { .. }
+            | Message::TimeoutNow
+            | Message::ReadIndex { .. }
+            | Message::ReadIndexReply { .. } => return,
         };
         self.core.send(from, reply);
     }
@@ -246,7 +252,10 @@ mod tests {
         };
         let wakers = [
             Input::PeerDown(NodeId(2)),
-            Input::Read { id: ReadId(1) },
+            Input::Read {
+                id: ReadId(1),
+                mode: crate::ReadMode::Index,
+            },
             propose("x"),
             from(3, 1, vote(VoteKind::Pre, id(1, 1))),
         ];

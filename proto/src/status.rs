@@ -39,6 +39,10 @@ pub struct PeerStatus {
     pub state: ProgressState,
     /// Whether it was heard from within the last election timeout.
     pub active: bool,
+    /// Unanswered appends.
+    pub inflight_appends: usize,
+    /// Bytes in them.
+    pub inflight_bytes: usize,
 }
 
 /// A picture of the core, for status and tests.
@@ -60,6 +64,14 @@ pub struct Status {
     pub floor: LogId,
     /// The configuration in force (the last in the log, committed or not).
     pub configuration: Configuration,
+    /// Whether that configuration is committed.
+    pub configuration_committed: bool,
+    /// On a leader: to whom it is handing over.
+    pub transferee: Option<ReplicaId>,
+    /// On a leader: bytes of its log that are not committed.
+    pub uncommitted_bytes: usize,
+    /// Whether the group has fallen silent here (quiescence).
+    pub quiet: bool,
     /// On a leader: the peers, ascending by id.
     pub peers: Vec<PeerStatus>,
 }

@@ -39,6 +39,9 @@ pub(crate) fn config(node: u64) -> Config {
         max_uncommitted_bytes: 1 << 20,
         cache_bytes: 1 << 20,
         max_pending_reads: 100,
+        priority: crate::DEFAULT_PRIORITY,
+        clock_drift: Duration::from_millis(100),
+        quiesce_after: 0,
     }
 }
 
@@ -163,5 +166,8 @@ pub(crate) fn propose(payload: &'static str) -> Input {
 
 pub(crate) fn read(id: u64) -> Input {
     let id = crate::ReadId(id);
-    Input::Read { id }
+    Input::Read {
+        id,
+        mode: crate::ReadMode::Index,
+    }
 }

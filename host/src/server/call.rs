@@ -69,6 +69,8 @@ pub(super) enum Reply {
     At { index: Index },
     /// A group.
     Group { group: u64 },
+    /// Who leads now.
+    Leader { node: u64 },
     /// Done.
     Done,
 }
@@ -181,7 +183,10 @@ pub(super) fn from_answer(answer: Answer) -> Result<Reply, Failure> {
             outcome,
             replayed,
         } => from_outcome(index, outcome, replayed),
-        Answer::ReadAt { index } => Ok(Reply::At { index }),
+        Answer::ReadAt { index } | Answer::Changed { index } => Ok(Reply::At { index }),
+        Answer::Transferred { leader } => Ok(Reply::Leader {
+            node: leader.node.0,
+        }),
         Answer::NotApplied(why) => Err(from_not_applied(why)),
         Answer::Unknown { reason } => Err(Failure::unknown(reason)),
     }
@@ -239,6 +244,22 @@ fn from_not_applied(why: NotApplied) -> Failure {
         NotApplied::Busy => {
             Failure::not_applied(Code::Busy, "too many commands are waiting on this node")
         }
+        NotApplied::Uncommitted => Failure::not_applied(
+            Code::Busy,
+            "the leader's log has too many uncommitted bytes: its followers are behind",
+        ),
+        NotApplied::Transferring => {
+            Failure::not_applied(Code::Busy, "the leader is handing its leadership over")
+        }
+        NotApplied::Change(refusal) => Failure::not_applied(Code::Conflict, refusal.to_string()),
+        NotApplied::NoTarget => Failure::not_applied(
+            Code::Conflict,
+            "there is no voter that leadership could be handed over to",
+        ),
+        NotApplied::TransferTimedOut => Failure::not_applied(
+            Code::Unavailable,
+            "the node did not take leadership over in time; the leader is as before",
+        ),
         NotApplied::DiskFull => Failure::not_applied(
             Code::DiskFull,
             "the leader's disk is nearly full: free some space, commands are taken again then",

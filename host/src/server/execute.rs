@@ -9,7 +9,7 @@ use coracle_driver::directory::DirectoryCommand;
 use coracle_driver::fsm::{QueryError, WorkerState, WorkerStatus};
 use coracle_driver::task::{Answer, Command, HostEntry, NotApplied, Ticket};
 use coracle_driver::{Digest, MachineSpec, Reply as GuestReply};
-use coracle_proto::{GroupId, Index, NodeId};
+use coracle_proto::{GroupId, Index, NodeId, ReadMode};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -118,7 +118,11 @@ impl Shell {
     /// Confirms that this node leads, and waits until what was committed by then is applied.
     async fn read_point(&self, group: GroupId, deadline: Instant) -> Result<Index, Failure> {
         match self
-            .ask_node(deadline, |ticket| Event::Read { group, ticket })
+            .ask_node(deadline, |ticket| Event::Read {
+                group,
+                mode: ReadMode::Index,
+                ticket,
+            })
             .await?
         {
             Reply::At { index } => Ok(index),

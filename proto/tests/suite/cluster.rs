@@ -37,6 +37,9 @@ pub(crate) fn config(node: u64) -> Config {
         max_uncommitted_bytes: 1 << 20,
         cache_bytes: 1 << 20,
         max_pending_reads: 100,
+        priority: coracle_proto::DEFAULT_PRIORITY,
+        clock_drift: Duration::from_millis(100),
+        quiesce_after: 0,
     }
 }
 
@@ -512,7 +515,13 @@ impl Cluster {
         let id = ReadId(id);
         let before = self.committed.keys().last().copied().unwrap_or(0);
         self.open_reads.insert(id, (node, before));
-        self.step(node, Input::Read { id });
+        self.step(
+            node,
+            Input::Read {
+                id,
+                mode: coracle_proto::ReadMode::Index,
+            },
+        );
     }
 
     /// Compacts the log of a node up to `index`, which it has applied.

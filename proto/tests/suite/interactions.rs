@@ -142,6 +142,9 @@ fn kind(message: &Message) -> &'static str {
         Message::HeartbeatReply { .. } => "heartbeat-reply",
         Message::Snapshot { .. } => "snapshot",
         Message::Quiesce { .. } => "quiesce",
+        Message::TimeoutNow => "timeout-now",
+        Message::ReadIndex { .. } => "read-index",
+        Message::ReadIndexReply { .. } => "read-index-reply",
     }
 }
 

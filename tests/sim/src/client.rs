@@ -189,7 +189,10 @@ impl Client {
 
     fn go_on(&mut self, invariants: &Invariants, answer: &Answer) -> Wish {
         match answer {
-            Answer::Applied { .. } | Answer::ReadAt { .. } => {
+            Answer::Applied { .. }
+            | Answer::ReadAt { .. }
+            | Answer::Changed { .. }
+            | Answer::Transferred { .. } => {
                 self.done += 1;
                 self.operation = None;
                 if self.random.chance(500) {

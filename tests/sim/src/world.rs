@@ -249,7 +249,11 @@ impl World {
 
     fn request(&mut self, to: NodeId, group: GroupId, ticket: Ticket, ask: Ask) {
         let event = match ask {
-            Ask::Read => Event::Read { group, ticket },
+            Ask::Read => Event::Read {
+                group,
+                mode: coracle_proto::ReadMode::Index,
+                ticket,
+            },
             Ask::Command(command) => Event::Propose {
                 group,
                 command,

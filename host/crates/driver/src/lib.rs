@@ -23,7 +23,10 @@ pub use log::{
 pub use machine::{
     Environment, FailureClass, Fault, Limits, Machine, MachineSpec, Machines, Reply, Sink, Source,
 };
-pub use node::{Entropy, Event, GroupStatus, LeaderChange, Node, NodeConfig, Outbox, SendSnapshot};
+pub use node::{
+    Entropy, Event, GroupStatus, LeaderChange, Node, NodeConfig, Outbox, SendSnapshot, Stranger,
+    Tuning,
+};
 pub use snapshot::{
     Section, SnapshotError, SnapshotReader, SnapshotReceiver, SnapshotWriter, Snapshots,
 };

@@ -2,7 +2,7 @@
 //! The shell in `host`, or the simulator, carries it.
 
 use bytes::Bytes;
-use coracle_proto::{GroupId, Index, LogId, ReplicaId};
+use coracle_proto::{ChangeRefusal, GroupId, Index, LogId, ReplicaId};
 use serde::{Deserialize, Serialize};
 
 use crate::{Digest, FailureClass, SnapshotRef};
@@ -50,6 +50,16 @@ pub enum Answer {
         /// The read point.
         index: Index,
     },
+    /// The members were changed.
+    Changed {
+        /// Index of the configuration, which is committed.
+        index: Index,
+    },
+    /// Leadership was handed over.
+    Transferred {
+        /// To whom.
+        leader: ReplicaId,
+    },
     /// It has not happened and will not.
     NotApplied(NotApplied),
     /// It may or may not have happened.
@@ -69,6 +79,16 @@ pub enum NotApplied {
     },
     /// Queues are full.
     Busy,
+    /// The leader's log has too many uncommitted bytes.
+    Uncommitted,
+    /// The leader is handing over; the next one may be asked.
+    Transferring,
+    /// The members cannot be changed like this, or not now.
+    Change(ChangeRefusal),
+    /// There is nobody to hand leadership over to, or the node named is no voter.
+    NoTarget,
+    /// The transfer did not end in time; the old leader leads on.
+    TransferTimedOut,
     /// The disk is nearly full (DESIGN §5, ballast).
     DiskFull,
     /// Another leader's entry took its place in the log.

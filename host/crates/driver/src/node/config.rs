@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coracle_proto::{Config, GroupId, NodeId, ReplicaId};
+use coracle_proto::{Config, DEFAULT_PRIORITY, GroupId, NodeId, ReplicaId};
 
 use crate::payload::{MAX_GROUP_BYTES, MAX_GROUP_COMMANDS};
 
@@ -33,6 +33,12 @@ pub struct NodeConfig {
     pub cache_bytes: usize,
     /// See [`Config::max_pending_reads`].
     pub max_pending_reads: usize,
+    /// See [`Config::priority`].
+    pub priority: u8,
+    /// See [`Config::clock_drift`].
+    pub clock_drift: Duration,
+    /// See [`Config::quiesce_after`]. Group 0 never falls silent.
+    pub quiesce_after: u32,
 
     /// Bytes of one command; a larger one is refused.
     pub max_command_bytes: usize,
@@ -61,6 +67,31 @@ pub struct NodeConfig {
     pub max_clock_lag: Duration,
 }
 
+/// Settings that may change while the node runs; `None`: as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// See [`NodeConfig::election_timeout`].
+    pub election_timeout: Option<Duration>,
+    /// See [`NodeConfig::heartbeat_interval`].
+    pub heartbeat_interval: Option<Duration>,
+    /// See [`NodeConfig::max_inflight_appends`].
+    pub max_inflight_appends: Option<usize>,
+    /// See [`NodeConfig::max_inflight_bytes`].
+    pub max_inflight_bytes: Option<usize>,
+    /// See [`NodeConfig::max_uncommitted_bytes`].
+    pub max_uncommitted_bytes: Option<usize>,
+    /// See [`NodeConfig::max_queued_commands`].
+    pub max_queued_commands: Option<usize>,
+    /// See [`NodeConfig::max_queued_bytes`].
+    pub max_queued_bytes: Option<usize>,
+    /// See [`NodeConfig::retained_entries`].
+    pub retained_entries: Option<u64>,
+    /// See [`NodeConfig::retained_bytes`].
+    pub retained_bytes: Option<u64>,
+    /// See [`NodeConfig::quiesce_after`].
+    pub quiesce_after: Option<u32>,
+}
+
 impl NodeConfig {
     /// Default settings for node `id`.
     pub fn new(id: NodeId) -> Self {
@@ -77,6 +108,9 @@ impl NodeConfig {
             max_uncommitted_bytes: 32 << 20,
             cache_bytes: 16 << 20,
             max_pending_reads: 4096,
+            priority: DEFAULT_PRIORITY,
+            clock_drift: Duration::from_millis(100),
+            quiesce_after: 0,
             max_command_bytes: 1 << 20,
             max_group_commands: MAX_GROUP_COMMANDS,
             max_group_bytes: MAX_GROUP_BYTES,
@@ -106,6 +140,12 @@ impl NodeConfig {
             max_uncommitted_bytes: self.max_uncommitted_bytes,
             cache_bytes: self.cache_bytes,
             max_pending_reads: self.max_pending_reads,
+            priority: self.priority,
+            clock_drift: self.clock_drift,
+            quiesce_after: match group {
+                GroupId::SYSTEM => 0,
+                _ => self.quiesce_after,
+            },
         }
     }
 }

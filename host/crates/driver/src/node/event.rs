@@ -1,11 +1,14 @@
 //! Everything that can happen to a node.
 
 use coracle_proto::{
-    Configuration, Envelope, GroupId, Index, LogId, NodeId, PersistId, ReplicaId, Term,
+    Configuration, ConfigurationChange, Envelope, GroupId, Index, LogId, NodeId, PersistId,
+    ReadMode, ReplicaId, Term,
 };
 
 use crate::task::{Command, HostEntry, Report, Ticket};
 use crate::{MachineSpec, SnapshotRef};
+
+use super::Tuning;
 
 /// An event for [`Node::turn`](super::Node::turn).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +40,42 @@ pub enum Event {
         /// Whom to answer, if anybody waits.
         ticket: Option<Ticket>,
     },
-    /// A linearizable read: the worker answers [`Answer::ReadAt`](crate::task::Answer::ReadAt).
+    /// A change of a group's members. Answered by
+    /// [`Answer::Changed`](crate::task::Answer::Changed) once its configuration is committed.
+    ChangeMembers {
+        /// The group.
+        group: GroupId,
+        /// What is to change.
+        change: ConfigurationChange,
+        /// Whom to answer.
+        ticket: Ticket,
+    },
+    /// Hand the leadership of a group over. Answered by
+    /// [`Answer::Transferred`](crate::task::Answer::Transferred).
+    Transfer {
+        /// The group.
+        group: GroupId,
+        /// To whom; `None`: to the voter that is best placed.
+        to: Option<NodeId>,
+        /// Whom to answer.
+        ticket: Ticket,
+    },
+    /// Follow nobody in this group until a leader speaks again, see
+    /// [`Input::ForgetLeader`](coracle_proto::Input::ForgetLeader).
+    ForgetLeader {
+        /// The group.
+        group: GroupId,
+    },
+    /// The election priority of this node in all its groups.
+    SetPriority(u8),
+    /// Settings that may change while the node runs, for all groups.
+    Tune(Tuning),
+    /// A read point: the worker answers [`Answer::ReadAt`](crate::task::Answer::ReadAt).
     Read {
         /// The group.
         group: GroupId,
+        /// How the leader makes sure that it leads.
+        mode: ReadMode,
         /// Whom to answer.
         ticket: Ticket,
     },

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use coracle_proto::{
     Configuration, Effect, Effects, Entry, GroupId, Index, Initial, Input, Instant, NodeId,
-    PersistId, ProposalId, Raft, ReadId, RefuseReason, ReplicaId, Term,
+    PersistId, ProposalId, Raft, ReadId, ReadMode, RefuseReason, ReplicaId, Term,
 };
 
 use crate::task::{NotApplied, Task, Ticket};
@@ -181,14 +181,14 @@ impl Group {
     }
 
     /// Asks for a linearizable read point.
-    pub(super) fn read(&mut self, turn: &mut Turn<'_>, ticket: Ticket) {
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>, mode: ReadMode, ticket: Ticket) {
         if let Some(refusal) = self.unavailable() {
             turn.refuse(ticket, refusal);
             return;
         }
         let id = ReadId(turn.shared.name());
         self.reads.insert(id, ticket);
-        self.step(turn, Input::Read { id });
+        self.step(turn, Input::Read { id, mode });
     }
 
     /// The worker has applied everything up to here.
@@ -302,6 +302,10 @@ impl Group {
             } => self.verdict = Some(Verdict::Refused(reason)),
             Effect::ReadReady { id, index } => self.read_ready(turn, id, index),
             Effect::ReadRefused { id, reason } => self.read_refused(turn, id, reason),
+            Effect::TransferEnded { .. } => {}
+            Effect::ConfigurationCommitted { configuration } => {
+                turn.out.configurations.push((self.id, configuration));
+            }
             Effect::LeaderChanged { term, leader } => self.leader_changed(turn, term, leader),
             Effect::Fatal { reason } => self.stop(turn, reason),
         }
@@ -404,5 +408,8 @@ fn not_applied(reason: RefuseReason) -> NotApplied {
     match reason {
         RefuseReason::NotLeader { leader } => NotApplied::NotLeader { leader },
         RefuseReason::Busy => NotApplied::Busy,
+        RefuseReason::Uncommitted => NotApplied::Uncommitted,
+        RefuseReason::Transferring => NotApplied::Transferring,
+        RefuseReason::Change(refusal) => NotApplied::Change(refusal),
     }
 }

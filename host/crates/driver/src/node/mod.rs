@@ -29,9 +29,9 @@ use hosting::Hosting;
 use timers::Timers;
 use turn::{Shared, Turn};
 
-pub use config::NodeConfig;
+pub use config::{NodeConfig, Tuning};
 pub use event::Event;
-pub use outbox::{LeaderChange, Outbox, SendSnapshot};
+pub use outbox::{LeaderChange, Outbox, SendSnapshot, Stranger};
 pub use random::Entropy;
 pub use status::GroupStatus;
 
@@ -196,8 +196,18 @@ impl Groups<'_> {
                     turn.refuse(ticket, NotApplied::NoGroup);
                 }
             }
-            Event::Read { group, ticket } => {
-                if !self.with(turn, group, |replica, turn| replica.read(turn, ticket)) {
+            Event::ChangeMembers { ticket, .. } | Event::Transfer { ticket, .. } => {
+                turn.refuse(ticket, NotApplied::Busy);
+            }
+            Event::ForgetLeader { .. } | Event::SetPriority(_) | Event::Tune(_) => {}
+            Event::Read {
+                group,
+                mode,
+                ticket,
+            } => {
+                if !self.with(turn, group, |replica, turn| {
+                    replica.read(turn, mode, ticket)
+                }) {
                     turn.refuse(ticket, NotApplied::NoGroup);
                 }
             }

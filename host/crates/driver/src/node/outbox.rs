@@ -1,6 +1,6 @@
 //! Everything a node wants done.
 
-use coracle_proto::{Envelope, GroupId, ReplicaId, Term};
+use coracle_proto::{Configuration, Envelope, GroupId, ReplicaId, Term};
 
 use crate::task::{Answer, Task, Ticket};
 use crate::{SnapshotRef, Write};
@@ -28,6 +28,12 @@ pub struct Outbox {
     pub started: Vec<GroupId>,
     /// Replicas whose removal is durable: their workers and files may go.
     pub removed: Vec<GroupId>,
+    /// Messages came for replicas of this node that it does not host: a leader added them. Those
+    /// that the directory wants are hosted by [`Event::Host`](super::Event::Host); each is told
+    /// again while its leader goes on asking.
+    pub strangers: Vec<Stranger>,
+    /// Configurations that were committed.
+    pub configurations: Vec<(GroupId, Configuration)>,
     /// Changes of role, term or leader.
     pub leadership: Vec<LeaderChange>,
     /// Groups that were stopped because their state, disk or peers did the impossible.
@@ -46,6 +52,8 @@ impl Outbox {
             && self.retain.is_empty()
             && self.started.is_empty()
             && self.removed.is_empty()
+            && self.strangers.is_empty()
+            && self.configurations.is_empty()
             && self.leadership.is_empty()
             && self.fatal.is_empty()
     }
@@ -65,6 +73,17 @@ pub struct SendSnapshot {
     pub term: Term,
     /// The file.
     pub snapshot: SnapshotRef,
+}
+
+/// A replica of this node that a leader speaks to and that is not hosted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stranger {
+    /// The group.
+    pub group: GroupId,
+    /// The replica: this node, and when it was added.
+    pub replica: ReplicaId,
+    /// Who speaks.
+    pub from: ReplicaId,
 }
 
 /// A change of role, term or known leader of one group.

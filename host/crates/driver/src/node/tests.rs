@@ -111,6 +111,7 @@ fn who_does_not_lead_refuses_at_once_and_names_the_leader() {
         propose(1, b"a"),
         Event::Read {
             group: GROUP,
+            mode: coracle_proto::ReadMode::Index,
             ticket: Ticket(2),
         },
     ]);
@@ -180,6 +181,7 @@ fn a_read_goes_to_the_worker_with_its_read_point() {
     let mut bench = Bench::leading();
     let out = bench.turn([Event::Read {
         group: GROUP,
+        mode: coracle_proto::ReadMode::Index,
         ticket: Ticket(5),
     }]);
     let ticket = Ticket(5);

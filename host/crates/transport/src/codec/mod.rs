@@ -42,8 +42,8 @@ pub const COPY_BELOW: usize = 256;
 /// Upper bound of what a batch needs besides its envelopes: version and count.
 pub(crate) const BATCH_OVERHEAD: usize = 1 + varint::MAX_BYTES;
 
-/// The fewest bytes an envelope can take: group, two replicas, term, tag, one field.
-const MIN_ENVELOPE: usize = 8;
+/// The fewest bytes an envelope can take: group, two replicas, term, tag.
+const MIN_ENVELOPE: usize = 7;
 
 /// Why bytes from a peer are not a batch of envelopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use coracle_proto::{
 
 use super::CodecError;
 use super::reader::Reader;
-use super::write::tag;
+use super::write::{flag, tag};
 
 /// The fewest bytes an entry can take: term, index, kind, length.
 const MIN_ENTRY: usize = 4;
@@ -57,6 +57,18 @@ fn message(reader: &mut Reader) -> Result<Message, CodecError> {
         tag::QUIESCE => Message::Quiesce {
             last: log_id(reader, "last")?,
             commit: reader.varint("commit")?,
+        },
+        tag::TIMEOUT_NOW => Message::TimeoutNow,
+        tag::READ_INDEX => Message::ReadIndex {
+            round: reader.varint("round")?,
+        },
+        tag::READ_INDEX_GRANTED => Message::ReadIndexReply {
+            round: reader.varint("round")?,
+            index: Some(reader.varint("read index")?),
+        },
+        tag::READ_INDEX_REFUSED => Message::ReadIndexReply {
+            round: reader.varint("round")?,
+            index: None,
         },
         found => {
             return Err(CodecError::Tag {
@@ -123,14 +135,28 @@ fn snapshot_meta(reader: &mut Reader) -> Result<SnapshotMeta, CodecError> {
 }
 
 fn configuration(reader: &mut Reader) -> Result<Configuration, CodecError> {
-    Ok(Configuration {
+    let mut configuration = Configuration {
         index: reader.varint("configuration index")?,
         voters: replicas(reader, "voters")?,
         outgoing: replicas(reader, "outgoing voters")?,
         learners: replicas(reader, "learners")?,
         learners_next: replicas(reader, "next learners")?,
-        auto_leave: reader.boolean("auto leave")?,
-    })
+        ..Configuration::default()
+    };
+    let flags = reader.byte("configuration flags")?;
+    let witnesses = flags & flag::WITNESSES != 0;
+    if witnesses {
+        configuration.witnesses = replicas(reader, "witnesses")?;
+    }
+    let empty = witnesses && configuration.witnesses.is_empty();
+    if flags & !(flag::AUTO_LEAVE | flag::WITNESSES) != 0 || empty {
+        return Err(CodecError::Tag {
+            field: "configuration flags",
+            found: flags,
+        });
+    }
+    configuration.auto_leave = flags & flag::AUTO_LEAVE != 0;
+    Ok(configuration)
 }
 
 fn replicas(reader: &mut Reader, field: &'static str) -> Result<BTreeSet<ReplicaId>, CodecError> {

@@ -19,6 +19,16 @@ pub(super) mod tag {
     pub(crate) const HEARTBEAT_REPLY: u8 = 7;
     pub(crate) const SNAPSHOT: u8 = 8;
     pub(crate) const QUIESCE: u8 = 9;
+    pub(crate) const TIMEOUT_NOW: u8 = 10;
+    pub(crate) const READ_INDEX: u8 = 11;
+    pub(crate) const READ_INDEX_GRANTED: u8 = 12;
+    pub(crate) const READ_INDEX_REFUSED: u8 = 13;
+}
+
+/// Bits of the byte that ends the fixed sets of a configuration.
+pub(super) mod flag {
+    pub(crate) const AUTO_LEAVE: u8 = 1;
+    pub(crate) const WITNESSES: u8 = 2;
 }
 
 /// Upper bound of the encoded size of an envelope, in bytes. Queues count by it.
@@ -28,7 +38,7 @@ pub fn weight(envelope: &Envelope) -> usize {
     const FIXED: usize = 1 + 4 * varint::MAX_BYTES;
     const PER_ENTRY: usize = 3 * varint::MAX_BYTES + 1;
     const PER_REPLICA: usize = 2 * varint::MAX_BYTES;
-    const CONFIGURATION: usize = 5 * varint::MAX_BYTES + 1;
+    const CONFIGURATION: usize = 6 * varint::MAX_BYTES + 1;
     let lists = match &envelope.message {
         Message::Append { entries, .. } => entries
             .iter()
@@ -95,6 +105,23 @@ fn message(out: &mut BytesMut, message: &Message) {
             log_id(out, *last);
             put(out, *commit);
         }
+        Message::TimeoutNow => out.put_u8(tag::TIMEOUT_NOW),
+        Message::ReadIndex { round } => {
+            out.put_u8(tag::READ_INDEX);
+            put(out, *round);
+        }
+        Message::ReadIndexReply {
+            round,
+            index: Some(index),
+        } => {
+            out.put_u8(tag::READ_INDEX_GRANTED);
+            put(out, *round);
+            put(out, *index);
+        }
+        Message::ReadIndexReply { round, index: None } => {
+            out.put_u8(tag::READ_INDEX_REFUSED);
+            put(out, *round);
+        }
     }
 }
 
@@ -131,7 +158,16 @@ fn configuration(out: &mut BytesMut, configuration: &Configuration) {
     replicas(out, &configuration.outgoing);
     replicas(out, &configuration.learners);
     replicas(out, &configuration.learners_next);
-    out.put_u8(u8::from(configuration.auto_leave));
+    let witnesses = !configuration.witnesses.is_empty();
+    let auto_leave = if configuration.auto_leave {
+        flag::AUTO_LEAVE
+    } else {
+        0
+    };
+    out.put_u8(auto_leave | if witnesses { flag::WITNESSES } else { 0 });
+    if witnesses {
+        replicas(out, &configuration.witnesses);
+    }
 }
 
 fn replicas(out: &mut BytesMut, set: &BTreeSet<ReplicaId>) {

@@ -43,6 +43,7 @@ fn specimens() -> Vec<(&'static str, Message)> {
         outgoing: replicas(&[(1, 0)]),
         learners: replicas(&[(4, 16)]),
         learners_next: replicas(&[(5, 0)]),
+        witnesses: replicas(&[]),
         auto_leave: true,
     };
     vec![
@@ -247,16 +248,28 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 
 fn any_configuration() -> impl Strategy<Value = Configuration> {
     let set = || btree_set(any_replica(), 0..5);
-    (any::<u64>(), set(), set(), set(), set(), any::<bool>()).prop_map(
-        |(index, voters, outgoing, learners, learners_next, auto_leave)| Configuration {
-            index,
-            voters,
-            outgoing,
-            learners,
-            learners_next,
-            auto_leave,
-        },
+    (
+        any::<u64>(),
+        set(),
+        set(),
+        set(),
+        set(),
+        set(),
+        any::<bool>(),
     )
+        .prop_map(
+            |(index, voters, outgoing, learners, learners_next, witnesses, auto_leave)| {
+                Configuration {
+                    index,
+                    voters,
+                    outgoing,
+                    learners,
+                    learners_next,
+                    witnesses,
+                    auto_leave,
+                }
+            },
+        )
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
