@@ -1,10 +1,13 @@
-//! What the directory can be asked to change, and how it refuses.
+//! What the directory can be asked to change.
 
-use coracle_proto::{GroupId, NodeId};
+use coracle_proto::{GroupId, Index, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::ids;
-use super::state::MAX_NAME;
+use super::members::{Founder, NewNode, NodeRole};
+use super::refusal::Refusal;
+use super::state::{GroupMembers, Placement};
+use super::token::JoinToken;
 use crate::{Digest, Limits};
 
 /// Version of the encoding of commands.
@@ -35,7 +38,7 @@ pub enum DirectoryCommand {
         config: Vec<(String, String)>,
         /// Its bounds.
         limits: Limits,
-        /// Its first voters.
+        /// Its first voters. It follows the nodes of the cluster from then on.
         #[serde(with = "ids::nodes")]
         nodes: Vec<NodeId>,
     },
@@ -58,7 +61,7 @@ pub enum DirectoryCommand {
         #[serde(with = "ids::group")]
         group: GroupId,
     },
-    /// A node and where it is reached.
+    /// A node and where it is reached. Nobody proposes it any more; old logs may hold it.
     RegisterNode {
         /// Which.
         #[serde(with = "ids::node")]
@@ -68,78 +71,105 @@ pub enum DirectoryCommand {
         /// Its HTTP URL.
         http: String,
     },
-}
-
-/// Why the directory refuses a command. Its text is the guest's reply to the client; what stands
-/// before the first colon is its kind.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The name is in use.
-    #[error("conflict: there is an fsm {name} already, group {group}")]
-    NameTaken {
-        /// The name.
-        name: String,
-        /// Who has it.
-        group: u64,
+    /// The first nodes of a cluster. Without effect once there are nodes.
+    FoundCluster {
+        /// The cluster's name.
+        cluster: String,
+        /// Its first nodes.
+        founders: Vec<Founder>,
     },
-    /// The fsm is being removed.
-    #[error("conflict: fsm {name} is being removed, group {group}")]
-    Retiring {
-        /// The name.
-        name: String,
-        /// Who has it.
-        group: u64,
+    /// A node joins with a token, which is used by that. Answered with its id (u64,
+    /// little-endian).
+    AddNode(NewNode),
+    /// What the node is to be. A learner gets a vote once it has caught up.
+    SetNodeRole {
+        /// Which.
+        #[serde(with = "ids::node")]
+        node: NodeId,
+        /// What it is to be.
+        role: NodeRole,
+        /// [`Members::index`](super::Members::index) must be this.
+        expected: Option<Index>,
     },
-    /// Two groups in one entry would have the same id.
-    #[error("conflict: another fsm was created by the same entry {index}: try again")]
-    SameEntry {
-        /// The entry.
-        index: u64,
+    /// Give `new` the role of `old` once it has caught up; `old` leaves then.
+    ReplaceNode {
+        /// Who goes.
+        #[serde(with = "ids::node")]
+        old: NodeId,
+        /// Who comes.
+        #[serde(with = "ids::node")]
+        new: NodeId,
+        /// [`Members::index`](super::Members::index) must be this.
+        expected: Option<Index>,
     },
-    /// `DropFsm` without `RetireFsm`.
-    #[error("conflict: group {group} is not being removed")]
-    NotRetiring {
-        /// The group.
-        group: u64,
+    /// The learner has caught up: it becomes what it was to become.
+    CompleteStaging {
+        /// Which.
+        #[serde(with = "ids::node")]
+        node: NodeId,
     },
-    /// No such plugin.
-    #[error("not found: plugin {plugin} is not registered")]
-    UnknownPlugin {
-        /// Its digest.
-        plugin: Digest,
+    /// Where a node is reached.
+    SetNodeAddress {
+        /// Which.
+        #[serde(with = "ids::node")]
+        node: NodeId,
+        /// Its QUIC address.
+        quic: String,
+        /// Its HTTP URL.
+        http: String,
+        /// [`Members::index`](super::Members::index) must be this.
+        expected: Option<Index>,
     },
-    /// No such fsm.
-    #[error("not found: there is no fsm {name}")]
-    UnknownFsm {
-        /// Its name.
-        name: String,
+    /// Among equals the highest leads.
+    SetPriority {
+        /// Which.
+        #[serde(with = "ids::node")]
+        node: NodeId,
+        /// Its priority.
+        priority: u32,
+        /// [`Members::index`](super::Members::index) must be this.
+        expected: Option<Index>,
     },
-    /// No such group.
-    #[error("not found: there is no group {group}")]
-    UnknownGroup {
+    /// The node is to go. Repeating it is fine. Its id is never used again.
+    RemoveNode {
+        /// Which.
+        #[serde(with = "ids::node")]
+        node: NodeId,
+        /// [`Members::index`](super::Members::index) must be this.
+        expected: Option<Index>,
+    },
+    /// No fsm's group counts on the leaving node any more: it is gone.
+    DropNode {
+        /// Which.
+        #[serde(with = "ids::node")]
+        node: NodeId,
+    },
+    /// Something to join with.
+    CreateToken {
+        /// Its id, drawn by the node that was asked.
+        id: u64,
+        /// What it is good for.
+        token: JoinToken,
+    },
+    /// Nobody may join with it any more. Repeating it is fine.
+    RevokeToken {
         /// Its id.
-        group: u64,
+        id: u64,
     },
-    /// The name breaks the rules.
-    #[error(
-        "bad request: fsm name {name:?}: 1 to {MAX_NAME} characters of a-z, 0-9, '-' and '_', \
-         beginning with a letter"
-    )]
-    BadName {
-        /// The name.
+    /// The group's own log has this configuration. For the listing, and for those who wait.
+    ReportMembers {
+        /// Which.
+        #[serde(with = "ids::group")]
+        group: GroupId,
+        /// Its members.
+        members: GroupMembers,
+    },
+    /// Where an fsm is to run.
+    PlaceFsm {
+        /// Which.
         name: String,
-    },
-    /// The fsm would run nowhere.
-    #[error("bad request: an fsm needs at least one node, each once")]
-    BadNodes,
-    /// The settings are not sorted, or a key stands there twice.
-    #[error("bad request: settings must be sorted by key, each key once")]
-    BadConfig,
-    /// The bytes are not a command.
-    #[error("bad request: malformed directory command: {reason}")]
-    Malformed {
-        /// What the decoder says.
-        reason: String,
+        /// Where.
+        placement: Placement,
     },
 }
 

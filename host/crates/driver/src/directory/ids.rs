@@ -36,6 +36,24 @@ pub(super) mod node {
     }
 }
 
+pub(super) mod maybe_node {
+    use coracle_proto::NodeId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        id: &Option<NodeId>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        id.map(|id| id.0).serialize(to)
+    }
+
+    pub(in super::super) fn deserialize<'a, D: Deserializer<'a>>(
+        from: D,
+    ) -> Result<Option<NodeId>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(NodeId))
+    }
+}
+
 pub(super) mod nodes {
     use coracle_proto::NodeId;
     use serde::{Deserialize, Deserializer, Serializer};
@@ -52,6 +70,29 @@ pub(super) mod nodes {
     ) -> Result<Vec<NodeId>, D::Error> {
         let ids = Vec::<u64>::deserialize(from)?;
         Ok(ids.into_iter().map(NodeId).collect())
+    }
+}
+
+pub(super) mod replicas {
+    use coracle_proto::{NodeId, ReplicaId};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        ids: &[ReplicaId],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(ids.iter().map(|id| (id.node.0, id.born)))
+    }
+
+    pub(in super::super) fn deserialize<'a, D: Deserializer<'a>>(
+        from: D,
+    ) -> Result<Vec<ReplicaId>, D::Error> {
+        let ids = Vec::<(u64, u64)>::deserialize(from)?;
+        let replica = |(node, born)| ReplicaId {
+            node: NodeId(node),
+            born,
+        };
+        Ok(ids.into_iter().map(replica).collect())
     }
 }
 

@@ -81,7 +81,7 @@ impl Directory {
     fn command(&mut self, environment: &Environment, command: &[u8]) -> Reply {
         let state = Arc::make_mut(&mut self.state);
         let result = DirectoryCommand::decode(command)
-            .and_then(|command| state.apply(environment.index, command));
+            .and_then(|command| state.apply(environment.index, environment.time, command));
         match result {
             Ok(reply) => Reply::Ok(reply),
             Err(refusal) => Reply::Refused(refusal.to_string().into_bytes()),

@@ -7,12 +7,23 @@ mod command;
 mod ids;
 mod machine;
 mod machines;
+mod members;
+mod refusal;
 mod state;
+mod token;
+mod version;
 
-pub use command::{DirectoryCommand, Refusal};
+pub use command::DirectoryCommand;
 pub use machine::{Directory, DirectoryHandle};
 pub use machines::NativeMachines;
-pub use state::{DirectoryState, Fsm, MAX_NAME, Node, Plugin};
+pub use members::{
+    Founder, MAX_CLUSTER_NODES, MAX_CLUSTER_VOTERS, MAX_NODE_TEXT, Members, NewNode, Node, NodeRole,
+};
+pub use refusal::Refusal;
+pub use state::{DirectoryState, Fsm, GroupMembers, MAX_NAME, Placement, Plugin, Wanted};
+pub use token::{JoinToken, MAX_TOKEN_USES, MAX_TOKENS};
 
+#[cfg(test)]
+mod member_tests;
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,21 @@
 //! What is wanted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use coracle_proto::{GroupId, Index, NodeId};
+use coracle_proto::{GroupId, Index, NodeId, ReplicaId};
 use serde::{Deserialize, Serialize};
 
-use super::command::{DirectoryCommand, Refusal};
-use super::ids;
+use super::command::DirectoryCommand;
+use super::members::{Members, NodeRole};
+use super::refusal::Refusal;
+use super::{ids, version};
 use crate::{Digest, Limits};
 
 /// Characters in the name of an fsm.
 pub const MAX_NAME: usize = 63;
 
-/// Version of the encoding of the state.
-const VERSION: u8 = 1;
+/// What a command is answered with.
+pub(super) type Reply = Result<Vec<u8>, Refusal>;
 
 /// The whole directory.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,9 +24,8 @@ pub struct DirectoryState {
     pub plugins: BTreeMap<Digest, Plugin>,
     /// The fsms, by name.
     pub fsms: BTreeMap<String, Fsm>,
-    /// The nodes.
-    #[serde(with = "ids::node_map")]
-    pub nodes: BTreeMap<NodeId, Node>,
+    /// The nodes, and who may join them.
+    pub members: Members,
 }
 
 /// A plugin.
@@ -57,15 +58,55 @@ pub struct Fsm {
     pub nodes: Vec<NodeId>,
     /// Whether it is to go.
     pub retiring: bool,
+    /// Where it is to run.
+    pub placement: Placement,
+    /// Its members, as of the last report of its leader.
+    pub members: Option<GroupMembers>,
 }
 
-/// A node of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Node {
-    /// Its QUIC address.
-    pub quic: String,
-    /// Its HTTP URL.
-    pub http: String,
+/// Where an fsm is to run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Placement {
+    /// On all nodes of the cluster, also those that come later.
+    #[default]
+    All,
+    /// On these nodes, ascending.
+    Nodes(#[serde(with = "ids::nodes")] Vec<NodeId>),
+}
+
+/// A group's committed configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GroupMembers {
+    /// Index of the entry in the group's own log.
+    pub index: Index,
+    /// Its voters, ascending.
+    #[serde(with = "ids::replicas")]
+    pub voters: Vec<ReplicaId>,
+    /// Its learners, ascending.
+    #[serde(with = "ids::replicas")]
+    pub learners: Vec<ReplicaId>,
+    /// Its witnesses, ascending.
+    #[serde(with = "ids::replicas")]
+    pub witnesses: Vec<ReplicaId>,
+}
+
+impl GroupMembers {
+    /// Everybody.
+    pub fn all(&self) -> impl Iterator<Item = ReplicaId> + '_ {
+        let parts = [&self.voters, &self.learners, &self.witnesses];
+        parts.into_iter().flatten().copied()
+    }
+}
+
+/// What the members of a group are to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Who is to vote and run it.
+    pub voters: BTreeSet<NodeId>,
+    /// Who is to run it without a vote.
+    pub learners: BTreeSet<NodeId>,
+    /// Who is to vote and not run it.
+    pub witnesses: BTreeSet<NodeId>,
 }
 
 impl DirectoryState {
@@ -74,25 +115,91 @@ impl DirectoryState {
         self.fsms.get(name)
     }
 
-    /// Its bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![VERSION]).expect("invariant: plain data encodes")
+    /// The name of the fsm of this group, and the fsm.
+    pub fn fsm_of(&self, group: GroupId) -> Option<(&str, &Fsm)> {
+        let found = self.fsms.iter().find(|(_, fsm)| fsm.group == group);
+        found.map(|(name, fsm)| (name.as_str(), fsm))
     }
 
-    /// Reads what `encode` wrote.
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        version::encode(self)
+    }
+
+    /// Reads what `encode` wrote, now or in an older release.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        match bytes.split_first() {
-            Some((&VERSION, rest)) => postcard::from_bytes(rest)
-                .map_err(|error| format!("malformed directory state: {error}")),
-            Some((version, _)) => Err(format!(
-                "directory state of version {version}, this build reads {VERSION}"
-            )),
-            None => Err("empty directory state".into()),
+        version::decode(bytes)
+    }
+
+    /// What the members of group 0 are to be: every node runs it in full.
+    pub fn wanted_system(&self) -> Wanted {
+        let mut voters = self.members.with_role(NodeRole::Voter);
+        voters.extend(self.members.with_role(NodeRole::Witness));
+        Wanted {
+            voters,
+            learners: self.members.with_role(NodeRole::Learner),
+            witnesses: BTreeSet::new(),
         }
     }
 
-    /// Applies one command of the entry at `index`; returns the reply. A refusal changes nothing.
-    pub fn apply(&mut self, index: Index, command: DirectoryCommand) -> Result<Vec<u8>, Refusal> {
+    /// What the members of an fsm's group are to be.
+    pub fn wanted(&self, fsm: &Fsm) -> Wanted {
+        let here = |role| {
+            let mut nodes = self.members.with_role(role);
+            if let Placement::Nodes(placed) = &fsm.placement {
+                nodes.retain(|node| placed.contains(node));
+            }
+            nodes
+        };
+        Wanted {
+            voters: here(NodeRole::Voter),
+            learners: here(NodeRole::Learner),
+            witnesses: here(NodeRole::Witness),
+        }
+    }
+
+    /// Applies one command of the entry at `index` with the entry's time, nanoseconds since the
+    /// Unix epoch; returns the reply. A refusal changes nothing.
+    pub fn apply(&mut self, index: Index, time: u64, command: DirectoryCommand) -> Reply {
+        let members = &mut self.members;
+        match command {
+            DirectoryCommand::FoundCluster { cluster, founders } => {
+                members.found(index, cluster, founders)
+            }
+            DirectoryCommand::AddNode(new) => members.add(index, time, new),
+            DirectoryCommand::SetNodeRole {
+                node,
+                role,
+                expected,
+            } => members.set_role(index, node, role, expected),
+            DirectoryCommand::ReplaceNode { old, new, expected } => {
+                members.replace(index, old, new, expected)
+            }
+            DirectoryCommand::CompleteStaging { node } => members.complete_staging(index, node),
+            DirectoryCommand::SetNodeAddress {
+                node,
+                quic,
+                http,
+                expected,
+            } => members.set_address(index, node, (quic, http), expected),
+            DirectoryCommand::SetPriority {
+                node,
+                priority,
+                expected,
+            } => members.set_priority(index, node, priority, expected),
+            DirectoryCommand::RemoveNode { node, expected } => {
+                self.check_placements(node)?;
+                self.members.remove(index, node, expected)
+            }
+            DirectoryCommand::DropNode { node } => self.drop_node(index, node),
+            DirectoryCommand::CreateToken { id, token } => members.create_token(time, id, token),
+            DirectoryCommand::RevokeToken { id } => members.revoke_token(id),
+            DirectoryCommand::RegisterNode { .. } => Ok(Vec::new()),
+            command => self.apply_to_fsms(index, command),
+        }
+    }
+
+    fn apply_to_fsms(&mut self, index: Index, command: DirectoryCommand) -> Reply {
         match command {
             DirectoryCommand::RegisterPlugin {
                 digest,
@@ -122,6 +229,8 @@ impl DirectoryState {
                     limits,
                     nodes,
                     retiring: false,
+                    placement: Placement::All,
+                    members: None,
                 };
                 return self.create(name, fsm);
             }
@@ -131,14 +240,17 @@ impl DirectoryState {
                 None => return Err(Refusal::UnknownFsm { name }),
             },
             DirectoryCommand::DropFsm { group } => self.drop_fsm(group)?,
-            DirectoryCommand::RegisterNode { node, quic, http } => {
-                self.nodes.insert(node, Node { quic, http });
+            DirectoryCommand::ReportMembers { group, members } => {
+                self.report_members(group, members)?;
             }
+            DirectoryCommand::PlaceFsm { name, placement } => self.place(name, placement)?,
+            // Those of the members were taken before.
+            _ => {}
         }
         Ok(Vec::new())
     }
 
-    fn create(&mut self, name: String, fsm: Fsm) -> Result<Vec<u8>, Refusal> {
+    fn create(&mut self, name: String, fsm: Fsm) -> Reply {
         check_name(&name)?;
         check_unique(&fsm)?;
         let reply = |group: GroupId| group.0.to_le_bytes().to_vec();
@@ -171,6 +283,68 @@ impl DirectoryState {
             None => return Err(Refusal::UnknownGroup { group: group.0 }),
         }
         Ok(())
+    }
+
+    fn report_members(&mut self, group: GroupId, members: GroupMembers) -> Result<(), Refusal> {
+        let unknown = Refusal::UnknownGroup { group: group.0 };
+        let mut fsms = self.fsms.values_mut();
+        let fsm = fsms.find(|fsm| fsm.group == group).ok_or(unknown)?;
+        // A deposed leader may be late with its report.
+        if fsm
+            .members
+            .as_ref()
+            .is_none_or(|old| old.index <= members.index)
+        {
+            fsm.members = Some(members);
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, name: String, placement: Placement) -> Result<(), Refusal> {
+        if let Placement::Nodes(nodes) = &placement {
+            if nodes.is_empty() || !nodes.is_sorted_by(|a, b| a < b) {
+                return Err(Refusal::BadNodes);
+            }
+            let stays = |node: &NodeId| self.members.nodes.get(node).is_some_and(|n| !n.leaving);
+            if let Some(node) = nodes.iter().find(|node| !stays(node)) {
+                return Err(Refusal::BadPlacement { node: node.0 });
+            }
+            let voters = self.members.with_role(NodeRole::Voter);
+            if !nodes.iter().any(|node| voters.contains(node)) {
+                return Err(Refusal::NoVoterPlaced { name });
+            }
+        }
+        match self.fsms.get_mut(&name) {
+            Some(fsm) => fsm.placement = placement,
+            None => return Err(Refusal::UnknownFsm { name }),
+        }
+        Ok(())
+    }
+
+    /// No fsm may be left with nowhere to run.
+    fn check_placements(&self, node: NodeId) -> Result<(), Refusal> {
+        let alone = self.fsms.iter().find(|(_, fsm)| {
+            let voters = self.wanted(fsm).voters;
+            voters.contains(&node) && voters.len() == 1
+        });
+        match alone {
+            Some((name, fsm)) if fsm.placement != Placement::All => {
+                let name = name.clone();
+                let node = node.0;
+                Err(Refusal::OnlyPlace { name, node })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn drop_node(&mut self, index: Index, node: NodeId) -> Reply {
+        let reply = self.members.drop_node(index, node)?;
+        for fsm in self.fsms.values_mut() {
+            if let Placement::Nodes(nodes) = &mut fsm.placement {
+                nodes.retain(|placed| *placed != node);
+            }
+        }
+        Ok(reply)
     }
 
     fn drop_fsm(&mut self, group: GroupId) -> Result<(), Refusal> {

@@ -38,15 +38,29 @@ fn retire(name: &str) -> DirectoryCommand {
 /// With the plugin registered.
 fn state() -> DirectoryState {
     let mut state = DirectoryState::default();
-    state.apply(1, register(PLUGIN)).expect("registers");
+    state.apply(1, 0, register(PLUGIN)).expect("registers");
     state
+}
+
+pub(super) fn placed(placement: Placement) -> Fsm {
+    Fsm {
+        group: GroupId(9),
+        plugin: PLUGIN,
+        created: PLUGIN,
+        config: Vec::new(),
+        limits: Limits::default(),
+        nodes: Vec::new(),
+        retiring: false,
+        placement,
+        members: None,
+    }
 }
 
 #[test]
 fn an_fsm_gets_the_index_of_its_entry_as_its_group() {
     let mut state = state();
 
-    let reply = state.apply(9, create("kv"));
+    let reply = state.apply(9, 0, create("kv"));
 
     assert_eq!(reply, Ok(9u64.to_le_bytes().to_vec()));
     let fsm = state.fsm("kv").expect("is there");
@@ -56,17 +70,17 @@ fn an_fsm_gets_the_index_of_its_entry_as_its_group() {
 #[test]
 fn the_same_request_again_gets_the_same_group_even_after_an_upgrade() {
     let mut state = state();
-    state.apply(9, create("kv")).expect("creates");
+    state.apply(9, 0, create("kv")).expect("creates");
     let upgraded = Digest([4; 32]);
-    state.apply(10, register(upgraded)).expect("registers");
+    state.apply(10, 0, register(upgraded)).expect("registers");
     let group = GroupId(9);
     let report = DirectoryCommand::SetFsmPlugin {
         group,
         plugin: upgraded,
     };
-    state.apply(11, report).expect("is reported");
+    state.apply(11, 0, report).expect("is reported");
 
-    let again = state.apply(12, create("kv"));
+    let again = state.apply(12, 0, create("kv"));
 
     assert_eq!(again, Ok(9u64.to_le_bytes().to_vec()));
     assert_eq!(state.fsm("kv").map(|fsm| fsm.plugin), Some(upgraded));
@@ -75,14 +89,14 @@ fn the_same_request_again_gets_the_same_group_even_after_an_upgrade() {
 #[test]
 fn another_request_for_a_taken_name_is_refused() {
     let mut state = state();
-    state.apply(9, create("kv")).expect("creates");
+    state.apply(9, 0, create("kv")).expect("creates");
     let mut other = create("kv");
     if let DirectoryCommand::CreateFsm { config, .. } = &mut other {
         config.clear();
     }
     let before = state.clone();
 
-    let refusal = state.apply(10, other).expect_err("is refused");
+    let refusal = state.apply(10, 0, other).expect_err("is refused");
 
     assert_eq!(
         refusal.to_string(),
@@ -94,9 +108,9 @@ fn another_request_for_a_taken_name_is_refused() {
 #[test]
 fn two_fsms_of_one_entry_cannot_share_an_id() {
     let mut state = state();
-    state.apply(9, create("a")).expect("creates");
+    state.apply(9, 0, create("a")).expect("creates");
     assert_eq!(
-        state.apply(9, create("b")),
+        state.apply(9, 0, create("b")),
         Err(Refusal::SameEntry { index: 9 })
     );
 }
@@ -106,23 +120,23 @@ fn a_name_is_free_again_once_its_group_is_dropped() {
     let mut state = state();
     let group = GroupId(9);
     let drop = || DirectoryCommand::DropFsm { group };
-    state.apply(9, create("kv")).expect("creates");
+    state.apply(9, 0, create("kv")).expect("creates");
     assert_eq!(
-        state.apply(10, drop()),
+        state.apply(10, 0, drop()),
         Err(Refusal::NotRetiring { group: 9 })
     );
 
-    state.apply(11, retire("kv")).expect("retires");
-    state.apply(12, retire("kv")).expect("may be repeated");
+    state.apply(11, 0, retire("kv")).expect("retires");
+    state.apply(12, 0, retire("kv")).expect("may be repeated");
     assert!(matches!(
-        state.apply(13, create("kv")),
+        state.apply(13, 0, create("kv")),
         Err(Refusal::Retiring { .. })
     ));
-    state.apply(14, drop()).expect("drops");
-    state.apply(15, drop()).expect("may be repeated");
+    state.apply(14, 0, drop()).expect("drops");
+    state.apply(15, 0, drop()).expect("may be repeated");
 
     assert_eq!(
-        state.apply(16, create("kv")),
+        state.apply(16, 0, create("kv")),
         Ok(16u64.to_le_bytes().to_vec())
     );
 }
@@ -139,16 +153,19 @@ fn what_is_not_there_is_refused_as_not_found() {
             plugin: PLUGIN,
         },
     ] {
-        let refusal = state.apply(2, command).expect_err("is refused").to_string();
+        let refusal = state
+            .apply(2, 0, command)
+            .expect_err("is refused")
+            .to_string();
         assert!(refusal.starts_with("not found: "), "{refusal}");
     }
-    state.apply(3, register(PLUGIN)).expect("registers");
+    state.apply(3, 0, register(PLUGIN)).expect("registers");
     let report = DirectoryCommand::SetFsmPlugin {
         group,
         plugin: PLUGIN,
     };
     assert_eq!(
-        state.apply(4, report),
+        state.apply(4, 0, report),
         Err(Refusal::UnknownGroup { group: 5 })
     );
 }
@@ -158,11 +175,11 @@ fn bad_names_nodes_and_settings_are_refused_as_bad_requests() {
     let mut state = state();
     let long = "x".repeat(MAX_NAME + 1);
     for name in ["", "-a", "0", "a/b", "A", "a b", "a.b", &long] {
-        let refusal = state.apply(2, create(name)).expect_err(name).to_string();
+        let refusal = state.apply(2, 0, create(name)).expect_err(name).to_string();
         assert!(refusal.starts_with("bad request: "), "{refusal}");
     }
     for (index, name) in (2..).zip(["a", "kv-2_y", &long[1..]]) {
-        assert!(state.apply(index, create(name)).is_ok(), "{name}");
+        assert!(state.apply(index, 0, create(name)).is_ok(), "{name}");
     }
     for (nodes_, config_) in [
         (vec![], vec![]),
@@ -178,21 +195,9 @@ fn bad_names_nodes_and_settings_are_refused_as_bad_requests() {
                 .map(|(k, v)| ((*k).into(), (*v).into()))
                 .collect();
         }
-        let refusal = state.apply(99, bad).expect_err("is refused").to_string();
+        let refusal = state.apply(99, 0, bad).expect_err("is refused").to_string();
         assert!(refusal.starts_with("bad request: "), "{refusal}");
     }
-}
-
-#[test]
-fn nodes_are_kept_with_their_addresses() {
-    let mut state = DirectoryState::default();
-    let node = DirectoryCommand::RegisterNode {
-        node: NodeId(1),
-        quic: "127.0.0.1:7400".into(),
-        http: "http://127.0.0.1:7401".into(),
-    };
-    state.apply(1, node).expect("registers");
-    assert_eq!(DirectoryState::decode(&state.encode()), Ok(state));
 }
 
 /// A source over bytes.
@@ -309,7 +314,7 @@ proptest! {
         versioned.extend(&noise);
         for bytes in [&noise, &versioned] {
             if let Ok(command) = DirectoryCommand::decode(bytes) {
-                let _ = state().apply(3, command);
+                let _ = state().apply(3, 0, command);
             }
             let _ = DirectoryState::decode(bytes);
         }
