@@ -126,7 +126,7 @@ pub enum DirectoryCommand {
         #[serde(with = "ids::node")]
         node: NodeId,
         /// Its priority.
-        priority: u32,
+        priority: u8,
         /// [`Members::index`](super::Members::index) must be this.
         expected: Option<Index>,
     },

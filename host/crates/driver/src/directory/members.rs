@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coracle_proto::{Index, NodeId};
+use coracle_proto::{DEFAULT_PRIORITY, Index, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::ids;
@@ -66,7 +66,7 @@ pub struct Node {
     #[serde(with = "ids::maybe_node")]
     pub replaces: Option<NodeId>,
     /// Among equals the highest leads.
-    pub priority: u32,
+    pub priority: u8,
     /// It is to go: first from the groups of the fsms, then from the cluster.
     pub leaving: bool,
     /// SHA-256 of its public key, of a node that came with a ticket: the same request again is
@@ -288,7 +288,7 @@ impl Members {
         &mut self,
         index: Index,
         id: NodeId,
-        priority: u32,
+        priority: u8,
         expected: Option<Index>,
     ) -> Reply {
         if self.staying(id)?.priority == priority {
@@ -413,7 +413,7 @@ impl Node {
             role,
             staged: None,
             replaces: None,
-            priority: 0,
+            priority: DEFAULT_PRIORITY,
             leaving: false,
             key: None,
         }
