@@ -364,6 +364,8 @@ fn transport_config(config: &Config) -> anyhow::Result<TransportConfig> {
         trust: read(&tls.ca)?,
         listen: config.listen.quic,
         peers: peers.map(|peer| (NodeId(peer.id), peer.quic)).collect(),
+        versions: coracle_transport::Versions::SUPPORTED,
+        epochs: vec![coracle_runtime::EPOCH],
         limits: coracle_transport::Limits::default(),
     };
     transport

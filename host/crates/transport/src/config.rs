@@ -7,7 +7,9 @@ use std::time::Duration;
 use coracle_proto::NodeId;
 
 use crate::identity::{ClusterName, Credentials, IdentityError, Name};
+use crate::limits::MAX_EPOCHS;
 use crate::tls::Tls;
+use crate::versions::Versions;
 
 /// What a transport needs to start.
 #[derive(Debug, Clone)]
@@ -24,6 +26,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whom to connect to at once.
     pub peers: BTreeMap<NodeId, SocketAddr>,
+    /// Wire versions to speak: all that this build knows, unless a newer one must be held back.
+    pub versions: Versions,
+    /// Engine epochs that this node runs, told to every peer; at most [`MAX_EPOCHS`].
+    pub epochs: Vec<u32>,
     /// Times and queue sizes.
     pub limits: Limits,
 }
@@ -32,6 +38,18 @@ impl Config {
     /// Checks that certificate, authority and settings speak of the same node and cluster, without
     /// opening anything.
     pub fn check(&self) -> Result<(), TransportError> {
+        let known = Versions::SUPPORTED;
+        let Versions { oldest, newest } = self.versions;
+        if oldest > newest || oldest < known.oldest || newest > known.newest {
+            return Err(TransportError::Versions {
+                asked: self.versions,
+            });
+        }
+        if self.epochs.len() > MAX_EPOCHS {
+            return Err(TransportError::Epochs {
+                given: self.epochs.len(),
+            });
+        }
         Tls::new(self).map(drop)
     }
 }
@@ -97,6 +115,21 @@ pub enum TransportError {
         found: ClusterName,
         /// What the settings say.
         expected: ClusterName,
+    },
+    /// Wire versions that this build does not speak.
+    #[error(
+        "wire versions {asked} are not those of this build, {}",
+        Versions::SUPPORTED
+    )]
+    Versions {
+        /// What the settings say.
+        asked: Versions,
+    },
+    /// More engine epochs than fit in a hello.
+    #[error("{given} engine epochs are above the limit of {MAX_EPOCHS}")]
+    Epochs {
+        /// How many.
+        given: usize,
     },
     /// The TLS library refuses the certificate or key.
     #[error("tls: {reason}")]

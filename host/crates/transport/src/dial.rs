@@ -5,26 +5,11 @@ use std::net::SocketAddr;
 use coracle_proto::NodeId;
 use quinn::{ConnectError, Connection, ConnectionError};
 
-use crate::config::TransportError;
-use crate::hello::{Hello, HelloError};
+use crate::failure::PeerFailure;
+use crate::hello::{Greeted, HelloError};
 use crate::quic::{self, close};
 use crate::shared::Shared;
 use crate::tls::SERVER_NAME;
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DialError {
-    #[error(transparent)]
-    Settings(#[from] TransportError),
-    #[error("cannot dial: {0}")]
-    Connect(#[from] ConnectError),
-    #[error("{0}")]
-    Connection(#[from] ConnectionError),
-    #[error(transparent)]
-    Hello(#[from] HelloError),
-    #[error("no answer within {0:?}")]
-    Timeout(std::time::Duration),
-}
 
 /// Dials a node and exchanges hellos. Its certificate has been checked when this returns.
 pub(crate) async fn dial(
@@ -32,11 +17,11 @@ pub(crate) async fn dial(
     node: NodeId,
     addr: SocketAddr,
     alpn: &'static [u8],
-) -> Result<(Connection, Hello), DialError> {
+) -> Result<(Connection, Greeted), PeerFailure> {
     let limit = shared.limits.dial_timeout;
     tokio::time::timeout(limit, attempt(shared, node, addr, alpn))
         .await
-        .unwrap_or(Err(DialError::Timeout(limit)))
+        .unwrap_or(Err(PeerFailure::Timeout(limit)))
 }
 
 async fn attempt(
@@ -44,22 +29,40 @@ async fn attempt(
     node: NodeId,
     addr: SocketAddr,
     alpn: &'static [u8],
-) -> Result<(Connection, Hello), DialError> {
-    let config = quic::client(&shared.tls, &shared.limits, node, alpn)?;
-    let endpoint = shared.endpoint().ok_or(ConnectError::EndpointStopping)?;
-    let connection = endpoint.connect_with(config, addr, SERVER_NAME)?.await?;
+) -> Result<(Connection, Greeted), PeerFailure> {
+    let config =
+        quic::client(&shared.tls(), &shared.limits, node, alpn).map_err(PeerFailure::network)?;
+    let endpoint = shared
+        .endpoint()
+        .ok_or_else(|| PeerFailure::network(ConnectError::EndpointStopping))?;
+    let connecting = endpoint
+        .connect_with(config, addr, SERVER_NAME)
+        .map_err(|error| PeerFailure::network(format!("cannot dial: {error}")))?;
+    let connection = connecting.await?;
     match shared.hello.greet(&connection, node).await {
-        Ok(hello) => Ok((connection, hello)),
+        Ok(greeted) => Ok((connection, greeted)),
         Err(error) => {
             if error.is_refusal() {
                 quic::close_connection(&connection, close::REFUSED, &error.to_string());
             }
-            // The listener's reason for closing says more than the stream that it cut.
-            match connection.close_reason() {
-                Some(reason @ ConnectionError::ApplicationClosed(_)) => Err(reason.into()),
-                Some(reason @ ConnectionError::ConnectionClosed(_)) => Err(reason.into()),
-                _ => Err(error.into()),
-            }
+            Err(failure(&connection, error))
         }
+    }
+}
+
+/// The listener's reason for closing says more than the stream that it cut.
+fn failure(connection: &Connection, error: HelloError) -> PeerFailure {
+    match connection.close_reason() {
+        Some(reason @ ConnectionError::ApplicationClosed(_)) => return reason.into(),
+        Some(reason @ ConnectionError::ConnectionClosed(_)) => return reason.into(),
+        _ => {}
+    }
+    match error {
+        HelloError::Versions(mismatch) => mismatch.into(),
+        HelloError::ForeignCluster { .. } | HelloError::OtherNode { .. } => {
+            PeerFailure::identity(error)
+        }
+        HelloError::Connection(error) => error.into(),
+        other => PeerFailure::network(other),
     }
 }

@@ -11,6 +11,25 @@ use crate::bulk::{BulkReader, BulkSource};
 /// A boxed future, so that [`Handler`] can be a trait object.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
+/// Why a node with a valid certificate may not connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It was a member.
+    Removed,
+    /// It is not, as far as is known here.
+    Unknown,
+}
+
+impl Refusal {
+    /// What the refused node is told.
+    pub(crate) fn of(self, node: NodeId) -> String {
+        match self {
+            Self::Removed => format!("{node} was removed from this cluster"),
+            Self::Unknown => format!("{node} is not a member of this cluster"),
+        }
+    }
+}
+
 /// Receives what peers send. The first three are called from the tasks that read the network, and
 /// must not block: a slow `received` holds up that peer's lane, and nothing else.
 ///
@@ -27,11 +46,11 @@ pub trait Handler: Send + Sync {
     /// after a `peer_up`, once.
     fn peer_down(&self, node: NodeId);
 
-    /// Whether this node may connect here. The certificate is valid already; a node that was
-    /// removed still has one.
-    fn accepts(&self, node: NodeId) -> bool {
+    /// Whether this node may connect here; asked for every connection, of every kind. The
+    /// certificate is valid already; a node that was removed still has one.
+    fn accepts(&self, node: NodeId) -> Result<(), Refusal> {
         let _ = node;
-        true
+        Ok(())
     }
 
     /// Answers a request.

@@ -2,26 +2,47 @@
 
 use bytes::Bytes;
 use coracle_proto::NodeId;
-use quinn::Connection;
+use quinn::{Connection, SendStream};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
 use crate::frame::{self, FrameError};
 use crate::limits::MAX_HELLO_BYTES;
-
-/// Oldest wire version this node speaks.
-pub const MIN_WIRE_VERSION: u16 = 1;
-/// Newest wire version this node speaks.
-pub const MAX_WIRE_VERSION: u16 = 1;
+use crate::versions::{VersionMismatch, Versions};
 
 /// What each side says, in postcard. New fields are added at the end; an older node ignores them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
-    pub(crate) min_version: u16,
-    pub(crate) max_version: u16,
+    pub(crate) versions: Versions,
     pub(crate) cluster: String,
-    pub(crate) node: u64,
+    pub(crate) node: NodeId,
     /// A random number per start of the process, by which a restart is noticed.
     pub(crate) incarnation: u64,
+    /// The engine epochs that the node runs; none from a node of before version 2.
+    pub(crate) epochs: Vec<u32>,
+}
+
+/// The fields of version 1.
+#[derive(Serialize, Deserialize)]
+struct First {
+    min_version: u16,
+    max_version: u16,
+    cluster: String,
+    node: u64,
+    incarnation: u64,
+}
+
+/// Those that version 2 added.
+#[derive(Serialize, Deserialize)]
+struct Second {
+    epochs: Vec<u32>,
+}
+
+/// A peer that introduced itself, and the version spoken with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Greeted {
+    pub(crate) hello: Hello,
+    pub(crate) version: u16,
 }
 
 /// Why the exchange failed.
@@ -31,10 +52,8 @@ pub(crate) enum HelloError {
     ForeignCluster { found: String, own: String },
     #[error("peer says it is {said}, its certificate says {certified}")]
     OtherNode { said: NodeId, certified: NodeId },
-    #[error(
-        "peer speaks wire versions {peer_min} to {peer_max}, this node {MIN_WIRE_VERSION} to {MAX_WIRE_VERSION}"
-    )]
-    Version { peer_min: u16, peer_max: u16 },
+    #[error(transparent)]
+    Versions(#[from] VersionMismatch),
     #[error("hello is malformed: {0}")]
     Malformed(#[from] postcard::Error),
     #[error("hello: {0}")]
@@ -56,27 +75,30 @@ impl HelloError {
 }
 
 impl Hello {
-    pub(crate) fn new(cluster: &str, node: NodeId, incarnation: u64) -> Self {
+    pub(crate) fn new(config: &Config, incarnation: u64) -> Self {
         Self {
-            min_version: MIN_WIRE_VERSION,
-            max_version: MAX_WIRE_VERSION,
-            cluster: cluster.to_owned(),
-            node: node.0,
+            versions: config.versions,
+            cluster: config.cluster.clone(),
+            node: config.node,
             incarnation,
+            epochs: config.epochs.clone(),
         }
     }
 
-    /// The dialer's half: speaks first.
+    /// The dialler's half: speaks first.
     pub(crate) async fn greet(
         &self,
         connection: &Connection,
         certified: NodeId,
-    ) -> Result<Self, HelloError> {
+    ) -> Result<Greeted, HelloError> {
         let (mut send, mut recv) = connection.open_bi().await?;
         frame::write(&mut send, self.encode()?).await?;
         let answer = Self::decode(&frame::read(&mut recv, MAX_HELLO_BYTES).await?)?;
-        self.check(&answer, certified)?;
-        Ok(answer)
+        let version = self.check(&answer, certified)?;
+        Ok(Greeted {
+            hello: answer,
+            version,
+        })
     }
 
     /// The listener's half.
@@ -84,41 +106,103 @@ impl Hello {
         &self,
         connection: &Connection,
         certified: NodeId,
-    ) -> Result<Self, HelloError> {
+    ) -> Result<Greeted, HelloError> {
         let (mut send, mut recv) = connection.accept_bi().await?;
         let greeting = Self::decode(&frame::read(&mut recv, MAX_HELLO_BYTES).await?)?;
-        self.check(&greeting, certified)?;
+        let version = match self.check(&greeting, certified) {
+            Ok(version) => version,
+            Err(error @ HelloError::Versions(_)) => {
+                self.part(send).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
         frame::write(&mut send, self.encode()?).await?;
-        Ok(greeting)
+        Ok(Greeted {
+            hello: greeting,
+            version,
+        })
     }
 
-    fn check(&self, peer: &Self, certified: NodeId) -> Result<(), HelloError> {
+    /// Tells a dialler with which no version is shared what we speak, so that it can say so too.
+    async fn part(&self, mut send: SendStream) -> Result<(), HelloError> {
+        frame::write(&mut send, self.encode()?).await?;
+        let _ = send.finish();
+        // Ends when the dialler has it, or is gone.
+        let _ = send.stopped().await;
+        Ok(())
+    }
+
+    fn check(&self, peer: &Self, certified: NodeId) -> Result<u16, HelloError> {
         if peer.cluster != self.cluster {
             return Err(HelloError::ForeignCluster {
                 found: peer.cluster.clone(),
                 own: self.cluster.clone(),
             });
         }
-        if peer.node != certified.0 {
-            let said = NodeId(peer.node);
+        if peer.node != certified {
+            let said = peer.node;
             return Err(HelloError::OtherNode { said, certified });
         }
-        if peer.min_version > self.max_version || peer.max_version < self.min_version {
-            return Err(HelloError::Version {
-                peer_min: peer.min_version,
-                peer_max: peer.max_version,
-            });
+        let mismatch = VersionMismatch {
+            own: self.versions,
+            peer: peer.versions,
+            peer_node: certified,
+        };
+        let common = self.versions.common(peer.versions);
+        Ok(common.ok_or(mismatch)?)
+    }
+
+    pub(crate) fn encode(&self) -> Result<Bytes, HelloError> {
+        let first = First {
+            min_version: self.versions.oldest,
+            max_version: self.versions.newest,
+            cluster: self.cluster.clone(),
+            node: self.node.0,
+            incarnation: self.incarnation,
+        };
+        let bytes = postcard::to_stdvec(&first)?;
+        if self.versions.newest < 2 {
+            return Ok(bytes.into());
         }
-        Ok(())
+        let second = Second {
+            epochs: self.epochs.clone(),
+        };
+        Ok(postcard::to_extend(&second, bytes)?.into())
     }
 
-    fn encode(&self) -> Result<Bytes, HelloError> {
-        Ok(postcard::to_stdvec(self)?.into())
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HelloError> {
+        let (first, rest) = postcard::take_from_bytes::<First>(bytes)?;
+        let epochs = if first.max_version < 2 {
+            Vec::new()
+        } else {
+            let (second, _newer_fields) = postcard::take_from_bytes::<Second>(rest)?;
+            second.epochs
+        };
+        Ok(Self {
+            versions: Versions {
+                oldest: first.min_version,
+                newest: first.max_version,
+            },
+            cluster: first.cluster,
+            node: NodeId(first.node),
+            incarnation: first.incarnation,
+            epochs,
+        })
     }
+}
 
-    fn decode(bytes: &[u8]) -> Result<Self, HelloError> {
-        let (hello, _newer_fields) = postcard::take_from_bytes(bytes)?;
-        Ok(hello)
+#[cfg(test)]
+impl Hello {
+    /// One as a test peer says it.
+    pub(crate) fn of(cluster: &str, node: NodeId, incarnation: u64) -> Self {
+        Self {
+            versions: Versions::SUPPORTED,
+            cluster: cluster.to_owned(),
+            node,
+            incarnation,
+            epochs: vec![1],
+        }
     }
 }
 
@@ -126,31 +210,39 @@ impl Hello {
 mod tests {
     use super::*;
 
+    /// What a node of version 1 says: versions 1 to 1, cluster "prod", node 3, incarnation 9.
+    const VERSION_1: &[u8] = b"\x01\x01\x04prod\x03\x09";
+
     #[test]
     fn fields_added_by_a_newer_version_are_ignored() {
-        let hello = Hello::new("prod", NodeId(3), 9);
+        let hello = Hello::of("prod", NodeId(3), 9);
         let mut bytes = hello.encode().expect("encodes").to_vec();
         bytes.extend_from_slice(b"something new");
         assert_eq!(Hello::decode(&bytes).expect("decodes"), hello);
     }
 
     #[test]
-    fn disjoint_versions_and_false_names_are_refused_with_both_values() {
-        let own = Hello::new("prod", NodeId(1), 0);
-        let newer = Hello {
-            min_version: MAX_WIRE_VERSION + 1,
-            max_version: MAX_WIRE_VERSION + 2,
-            ..Hello::new("prod", NodeId(2), 0)
-        };
-        let error = own.check(&newer, NodeId(2)).expect_err("versions");
-        assert_eq!(
-            error.to_string(),
-            "peer speaks wire versions 2 to 3, this node 1 to 1"
-        );
-        let other = Hello::new("test", NodeId(2), 0);
+    fn the_hello_of_version_1_is_read_and_written_to_the_byte() {
+        let hello = Hello::decode(VERSION_1).expect("decodes");
+        assert_eq!(hello.versions.to_string(), "1");
+        assert!(hello.epochs.is_empty());
+        assert_eq!(&hello.encode().expect("encodes")[..], VERSION_1);
+    }
+
+    #[test]
+    fn the_hello_of_version_2_begins_as_that_of_version_1_and_adds_the_epochs() {
+        let hello = Hello::of("prod", NodeId(3), 9);
+        let bytes = hello.encode().expect("encodes");
+        assert_eq!(&bytes[..], b"\x01\x02\x04prod\x03\x09\x01\x01");
+    }
+
+    #[test]
+    fn false_names_are_refused_with_both_values() {
+        let own = Hello::of("prod", NodeId(1), 0);
+        let other = Hello::of("test", NodeId(2), 0);
         let error = own.check(&other, NodeId(2)).expect_err("cluster");
         assert!(error.to_string().contains("\"test\"") && error.to_string().contains("\"prod\""));
-        let liar = Hello::new("prod", NodeId(2), 0);
+        let liar = Hello::of("prod", NodeId(2), 0);
         let error = own.check(&liar, NodeId(3)).expect_err("node");
         assert_eq!(
             error.to_string(),

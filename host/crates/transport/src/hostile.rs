@@ -12,11 +12,12 @@ use quinn::{ApplicationClose, Connection, ConnectionError, Endpoint, VarInt, Wri
 use crate::config::{Config, Limits};
 use crate::frame;
 use crate::handler::{BoxFuture, Handler};
-use crate::hello::{Hello, MAX_WIRE_VERSION};
+use crate::hello::Hello;
 use crate::identity::{self, Authority, Credentials};
 use crate::limits::{MAX_BULK_HEADER_BYTES, MAX_FRAME_BYTES, MAX_REQUEST_BYTES};
 use crate::quic::{self, close};
 use crate::tls::{ALPN_BULK, ALPN_RAFT, SERVER_NAME, Tls};
+use crate::versions::{MAX_WIRE_VERSION, Versions};
 use crate::writer::STREAM_ENVELOPES;
 use crate::{BulkReader, BulkSource, Transport};
 
@@ -74,6 +75,8 @@ impl Arena {
             trust: authority.cert_pem().to_owned(),
             listen: loopback(),
             peers: BTreeMap::new(),
+            versions: Versions::SUPPORTED,
+            epochs: vec![1],
             limits: Limits::default(),
         };
         let victim = Transport::start(config, Arc::new(Untouched)).expect("starts");
@@ -97,7 +100,7 @@ impl Arena {
     async fn peer(&self, alpn: &'static [u8]) -> Connection {
         let identity = self.authority.issue_node(PEER).expect("certificate");
         let connection = self.connect(&identity, alpn).await;
-        let hello = Hello::new("prod", PEER, 1);
+        let hello = Hello::of("prod", PEER, 1);
         hello.greet(&connection, VICTIM).await.expect("admitted");
         connection
     }
@@ -159,32 +162,37 @@ async fn a_stream_of_unknown_kind_is_refused() {
 #[tokio::test]
 async fn a_hello_of_another_cluster_node_or_version_is_refused_with_both_values() {
     let newer = MAX_WIRE_VERSION + 1;
-    let ours = Hello::new("prod", PEER, 1);
+    let ours = Hello::of("prod", PEER, 1);
     let cases = [
         (
-            Hello::new("test", PEER, 1),
+            Hello::of("test", PEER, 1),
+            close::IDENTITY,
             r#"peer is of cluster "test", this node is of cluster "prod""#,
         ),
         (
-            Hello::new("prod", NodeId(3), 1),
+            Hello::of("prod", NodeId(3), 1),
+            close::IDENTITY,
             "peer says it is n3, its certificate says n1",
         ),
         (
             Hello {
-                min_version: newer,
-                max_version: newer,
+                versions: Versions {
+                    oldest: newer,
+                    newest: newer,
+                },
                 ..ours
             },
-            "peer speaks wire versions 2 to 2, this node 1 to 1",
+            close::REFUSED,
+            "n1 speaks wire version 3, this node 1 to 2: upgrade this node",
         ),
     ];
-    for (hello, said) in cases {
+    for (hello, code, said) in cases {
         let arena = Arena::new();
         let identity = arena.authority.issue_node(PEER).expect("certificate");
         let connection = arena.connect(&identity, ALPN_RAFT).await;
         let refused = hello.greet(&connection, VICTIM).await;
         assert!(refused.is_err());
-        assert_closed(&closed(&connection).await, close::REFUSED, said);
+        assert_closed(&closed(&connection).await, code, said);
         let counted = async {
             while arena.victim.stats().connections_refused != 1 {
                 tokio::task::yield_now().await;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use coracle_proto::{Envelope, NodeId};
 use quinn::crypto::rustls::HandshakeData;
-use quinn::{Connection, ConnectionError, Endpoint, Incoming, RecvStream};
+use quinn::{Connection, ConnectionError, Endpoint, Incoming, RecvStream, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::codec::{self, CodecError};
 use crate::frame::{self, FrameError};
-use crate::hello::{Hello, HelloError};
+use crate::hello::{Greeted, HelloError};
 use crate::limits::{
     HANDSHAKE_TIMEOUT, MAX_FRAME_BYTES, MAX_INBOUND_CONNECTIONS, VALIDATE_ADDRESS_ABOVE,
 };
@@ -30,19 +30,34 @@ enum AdmitError {
     Peer(#[from] PeerRefused),
     #[error(transparent)]
     Hello(#[from] HelloError),
-    #[error("node {0} may not connect")]
-    NotAccepted(NodeId),
+    #[error("{0}")]
+    NotAccepted(String),
     #[error("no hello within {HANDSHAKE_TIMEOUT:?}")]
     Timeout,
     #[error("no certificate")]
     NoCertificate,
 }
 
+impl AdmitError {
+    /// The code that the connection is closed with.
+    fn code(&self) -> VarInt {
+        match self {
+            Self::NotAccepted(_) => close::NOT_MEMBER,
+            Self::Peer(_)
+            | Self::NoCertificate
+            | Self::Hello(HelloError::ForeignCluster { .. } | HelloError::OtherNode { .. }) => {
+                close::IDENTITY
+            }
+            _ => close::REFUSED,
+        }
+    }
+}
+
 /// A peer's connection, and what it is for.
 struct Admitted {
     connection: Connection,
     node: NodeId,
-    hello: Hello,
+    greeted: Greeted,
     bulk: bool,
 }
 
@@ -82,23 +97,23 @@ async fn handle(shared: Arc<Shared>, incoming: Incoming, _slot: OwnedSemaphorePe
 async fn admit(shared: &Shared, incoming: Incoming) -> Result<Admitted, AdmitError> {
     let connection = incoming.await?;
     let refuse = |error: AdmitError| {
-        quic::close_connection(&connection, close::REFUSED, &error.to_string());
+        quic::close_connection(&connection, error.code(), &error.to_string());
         error
     };
     let certificate =
         certificate_of(&connection).ok_or_else(|| refuse(AdmitError::NoCertificate))?;
     let node =
-        tls::node_of(shared.tls.cluster(), &certificate).map_err(|error| refuse(error.into()))?;
-    if !shared.handler.accepts(node) {
-        return Err(refuse(AdmitError::NotAccepted(node)));
+        tls::node_of(shared.tls().cluster(), &certificate).map_err(|error| refuse(error.into()))?;
+    if let Err(refusal) = shared.handler.accepts(node) {
+        return Err(refuse(AdmitError::NotAccepted(refusal.of(node))));
     }
-    let hello = shared.hello.answer(&connection, node).await;
-    let hello = hello.map_err(|error| refuse(error.into()))?;
+    let greeted = shared.hello.answer(&connection, node).await;
+    let greeted = greeted.map_err(|error| refuse(error.into()))?;
     let bulk = is_bulk(&connection);
     Ok(Admitted {
         connection,
         node,
-        hello,
+        greeted,
         bulk,
     })
 }
@@ -120,7 +135,7 @@ async fn serve(shared: &Arc<Shared>, peer: Admitted) {
     let Admitted {
         connection,
         node,
-        hello,
+        greeted,
         ..
     } = peer;
     let older = shared.inbound().insert(node, connection.clone());
@@ -128,7 +143,7 @@ async fn serve(shared: &Arc<Shared>, peer: Admitted) {
         quic::close_connection(&older, close::SUPERSEDED, "connected again");
     }
     if let Some(outgoing) = shared.peer(node) {
-        outgoing.heard_from(&hello);
+        outgoing.heard_from(&greeted);
     }
     tokio::join!(
         read_lanes(shared, node, &connection),

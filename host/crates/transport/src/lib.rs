@@ -10,6 +10,7 @@ mod bulk;
 pub mod codec;
 mod config;
 mod dial;
+mod failure;
 mod frame;
 mod handler;
 mod hello;
@@ -26,20 +27,22 @@ mod shared;
 mod stats;
 mod tls;
 mod transport;
+mod versions;
 mod writer;
 
 pub use bulk::{BulkError, BulkReader, BulkSource, BytesSource};
 pub use config::{Config, Limits, TransportError};
-pub use handler::{BoxFuture, Handler};
-pub use hello::{MAX_WIRE_VERSION, MIN_WIRE_VERSION};
+pub use failure::{FailureKind, PeerFailure};
+pub use handler::{BoxFuture, Handler, Refusal};
 pub use lane::{DropReason, Lane, Overflow};
 pub use limits::{
-    APPEND_LANES, HELD_CONTROL_BYTES, MAX_BULK_HEADER_BYTES, MAX_FRAME_BYTES, MAX_INBOUND_BULK,
-    MAX_INBOUND_CONNECTIONS, MAX_INBOUND_REQUEST_BYTES, MAX_INBOUND_REQUESTS, MAX_OUTBOUND_BULK,
-    MAX_REQUEST_BYTES,
+    APPEND_LANES, HELD_CONTROL_BYTES, MAX_BULK_HEADER_BYTES, MAX_EPOCHS, MAX_FRAME_BYTES,
+    MAX_INBOUND_BULK, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_REQUEST_BYTES, MAX_INBOUND_REQUESTS,
+    MAX_OUTBOUND_BULK, MAX_REQUEST_BYTES,
 };
 pub use peer::PeerState;
 pub use request::RequestError;
 pub use stats::Stats;
 pub use tls::{ALPN_BULK, ALPN_RAFT};
 pub use transport::Transport;
+pub use versions::{MAX_WIRE_VERSION, MIN_WIRE_VERSION, VersionMismatch, Versions};

@@ -24,6 +24,8 @@ pub const MAX_OUTBOUND_BULK: usize = 8;
 pub const MAX_INBOUND_CONNECTIONS: usize = 512;
 /// Control envelopes kept for a peer that is not connected, in bytes; the newest are kept.
 pub const HELD_CONTROL_BYTES: usize = 64 << 10;
+/// Engine epochs that a node may run.
+pub const MAX_EPOCHS: usize = 64;
 
 /// Largest hello.
 pub(crate) const MAX_HELLO_BYTES: usize = 1024;

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::dial::dial;
-use crate::hello::Hello;
+use crate::failure::PeerFailure;
+use crate::hello::Greeted;
 use crate::lane::{Dropped, Lane, LaneQueue};
 use crate::limits::{APPEND_LANES, MIN_BACKOFF};
 use crate::quic::{self, close};
@@ -26,8 +27,12 @@ pub struct PeerState {
     pub addr: SocketAddr,
     /// Whether the outgoing connection stands.
     pub connected: bool,
+    /// The wire version spoken over it.
+    pub version: Option<u16>,
+    /// The engine epochs that the peer runs, as it last said.
+    pub epochs: Vec<u32>,
     /// Why the last attempt failed or the last connection ended, if there was one.
-    pub last_error: Option<String>,
+    pub last_error: Option<PeerFailure>,
 }
 
 #[derive(Debug)]
@@ -44,8 +49,9 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 struct Link {
     addr: SocketAddr,
-    up: Option<(Connection, Hello)>,
-    last_error: Option<String>,
+    up: Option<(Connection, Greeted)>,
+    epochs: Vec<u32>,
+    last_error: Option<PeerFailure>,
 }
 
 impl Peer {
@@ -57,6 +63,7 @@ impl Peer {
             link: Mutex::new(Link {
                 addr,
                 up: None,
+                epochs: Vec::new(),
                 last_error: None,
             }),
             wake: Notify::new(),
@@ -89,6 +96,8 @@ impl Peer {
         PeerState {
             addr: link.addr,
             connected: link.up.is_some(),
+            version: link.up.as_ref().map(|(_, peer)| peer.version),
+            epochs: link.epochs.clone(),
             last_error: link.last_error.clone(),
         }
     }
@@ -108,12 +117,15 @@ impl Peer {
 
     /// The peer dialled us. If it was restarted, our connection leads to a process that is gone;
     /// if we have none, now is the time to try.
-    pub(crate) fn heard_from(&self, hello: &Hello) {
-        match &self.link().up {
-            Some((_, known)) if known.incarnation == hello.incarnation => return,
+    pub(crate) fn heard_from(&self, peer: &Greeted) {
+        let mut link = self.link();
+        link.epochs.clone_from(&peer.hello.epochs);
+        match &link.up {
+            Some((_, known)) if known.hello.incarnation == peer.hello.incarnation => return,
             Some((up, _)) => quic::close_connection(up, close::STALE, "peer was restarted"),
             None => {}
         }
+        drop(link);
         self.wake.notify_one();
     }
 
@@ -122,14 +134,17 @@ impl Peer {
         self.stop.send_replace(true);
     }
 
-    fn set_up(&self, connection: &Connection, hello: Hello) {
-        self.link().up = Some((connection.clone(), hello));
+    fn set_up(&self, connection: &Connection, peer: Greeted) {
+        let mut link = self.link();
+        link.epochs.clone_from(&peer.hello.epochs);
+        link.up = Some((connection.clone(), peer));
+        drop(link);
         for lane in lanes() {
             self.queue(lane).connected();
         }
     }
 
-    fn set_down(&self, why: String) {
+    fn set_down(&self, why: PeerFailure) {
         let mut link = self.link();
         link.up = None;
         if link.last_error.as_ref() != Some(&why) {
@@ -159,18 +174,18 @@ pub(crate) async fn run(shared: Arc<Shared>, peer: Arc<Peer>) {
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match attempt {
-            Ok((connection, hello)) => {
+            Ok((connection, greeted)) => {
                 shared.counters.connections_made.one();
                 if std::mem::replace(&mut connected_before, true) {
                     shared.counters.reconnects.one();
                 }
                 let began = Instant::now();
-                serve(&shared, &peer, &connection, hello, &mut stop).await;
+                serve(&shared, &peer, &connection, greeted, &mut stop).await;
                 if began.elapsed() > shared.limits.max_backoff {
                     backoff = MIN_BACKOFF;
                 }
             }
-            Err(error) => peer.set_down(error.to_string()),
+            Err(failure) => peer.set_down(failure),
         }
         tokio::select! {
             () = tokio::time::sleep(jittered(&shared, backoff)) => {}
@@ -186,18 +201,18 @@ async fn serve(
     shared: &Arc<Shared>,
     peer: &Arc<Peer>,
     connection: &Connection,
-    hello: Hello,
+    greeted: Greeted,
     stop: &mut watch::Receiver<bool>,
 ) {
     tracing::info!(peer = %peer.node, addr = %connection.remote_address(), "connected");
-    peer.set_up(connection, hello);
+    peer.set_up(connection, greeted);
     shared.handler.peer_up(peer.node);
     let writers = writer::spawn_all(shared, peer, connection, stop);
     let why = tokio::select! {
-        why = connection.closed() => why.to_string(),
+        why = connection.closed() => why.into(),
         () = writer::flushed(writers) => {
             quic::close_connection(connection, close::SHUTDOWN, "shutting down");
-            "stopped".to_owned()
+            PeerFailure::network("stopped")
         }
     };
     // Down first, so that nothing is queued for the connection that is gone.
@@ -211,6 +226,6 @@ async fn serve(
 /// Between half and all of it, so that nodes that lost a peer together do not return together.
 fn jittered(shared: &Shared, backoff: Duration) -> Duration {
     // Without randomness the pause is merely not spread.
-    let random = shared.tls.random().unwrap_or(u64::MAX) as u32;
+    let random = shared.tls().random().unwrap_or(u64::MAX) as u32;
     backoff / 2 + (backoff / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
 }

@@ -30,6 +30,8 @@ pub(crate) mod close {
     pub(crate) const SPOOFED: VarInt = VarInt::from_u32(4);
     pub(crate) const SUPERSEDED: VarInt = VarInt::from_u32(5);
     pub(crate) const STALE: VarInt = VarInt::from_u32(6);
+    pub(crate) const NOT_MEMBER: VarInt = VarInt::from_u32(7);
+    pub(crate) const IDENTITY: VarInt = VarInt::from_u32(8);
 }
 
 /// Opens the endpoint that both listens and dials.

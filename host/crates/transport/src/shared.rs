@@ -19,7 +19,7 @@ use crate::stats::Counters;
 use crate::tls::Tls;
 
 pub(crate) struct Shared {
-    pub(crate) tls: Tls,
+    tls: Mutex<Arc<Tls>>,
     pub(crate) limits: Limits,
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) hello: Hello,
@@ -44,7 +44,7 @@ impl Shared {
         hello: Hello,
     ) -> Self {
         Self {
-            tls,
+            tls: Mutex::new(Arc::new(tls)),
             limits,
             handler,
             hello,
@@ -58,6 +58,16 @@ impl Shared {
             peers: Mutex::default(),
             inbound: Mutex::default(),
         }
+    }
+
+    /// What this node shows and whom it trusts, as of now.
+    pub(crate) fn tls(&self) -> Arc<Tls> {
+        Arc::clone(&self.tls.lock().expect("no panic under the settings' lock"))
+    }
+
+    /// Exchanges it; connections that stand keep what they were made with.
+    pub(crate) fn set_tls(&self, tls: Tls) {
+        *self.tls.lock().expect("no panic under the settings' lock") = Arc::new(tls);
     }
 
     /// The endpoint, until it is closed.

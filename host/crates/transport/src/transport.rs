@@ -43,6 +43,7 @@ struct Tasks {
 impl Transport {
     /// Listens, and begins to connect to the peers. Must be called within a tokio runtime.
     pub fn start(config: Config, handler: Arc<dyn Handler>) -> Result<Self, TransportError> {
+        config.check()?;
         let tls = Tls::new(&config)?;
         let endpoint = quic::endpoint(config.listen, &tls, &config.limits)?;
         let local_addr = endpoint
@@ -51,7 +52,7 @@ impl Transport {
                 listen: config.listen,
                 source,
             })?;
-        let hello = Hello::new(&config.cluster, config.node, tls.random()?);
+        let hello = Hello::new(&config, tls.random()?);
         let listener = endpoint.clone();
         let shared = Arc::new(Shared::new(tls, config.limits, endpoint, handler, hello));
         let accept = tokio::spawn(inbound::accept_all(Arc::clone(&shared), listener));

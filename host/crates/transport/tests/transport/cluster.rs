@@ -9,8 +9,8 @@ use bytes::Bytes;
 use coracle_proto::{Envelope, GroupId, Message, NodeId, ReplicaId};
 use coracle_transport::identity::{Authority, Credentials};
 use coracle_transport::{
-    BoxFuture, BulkReader, BulkSource, BytesSource, Config, Handler, Limits, Stats, Transport,
-    TransportError,
+    BoxFuture, BulkReader, BulkSource, BytesSource, Config, Handler, Limits, PeerFailure, Refusal,
+    Stats, Transport, TransportError, Versions,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -109,8 +109,11 @@ impl Handler for Recording {
         self.0.note(|seen| seen.down.push(node));
     }
 
-    fn accepts(&self, node: NodeId) -> bool {
-        self.0.refuses != Some(node)
+    fn accepts(&self, node: NodeId) -> Result<(), Refusal> {
+        match self.0.refuses == Some(node) {
+            true => Err(Refusal::Removed),
+            false => Ok(()),
+        }
     }
 
     /// Echoes.
@@ -234,13 +237,14 @@ impl Node {
 
     /// Waits until connecting to a peer has failed with an error that says all of this.
     pub(crate) async fn until_refused(&self, peer: NodeId, said: &[&str]) {
-        let mut last: Option<String> = None;
+        let mut last: Option<PeerFailure> = None;
         let refused = async {
             loop {
                 let state = self.transport.peer_state(peer).expect("known");
                 assert!(!state.connected, "refused peers never come up");
                 last = state.last_error.or_else(|| last.take());
-                let complete = |error: &String| said.iter().all(|part| error.contains(part));
+                let complete =
+                    |error: &PeerFailure| said.iter().all(|part| error.to_string().contains(part));
                 if last.as_ref().is_some_and(complete) {
                     return;
                 }
@@ -261,6 +265,8 @@ pub(crate) fn config(authority: &Authority, node: NodeId) -> Config {
         trust: authority.cert_pem().to_owned(),
         listen: "127.0.0.1:0".parse().expect("address"),
         peers: BTreeMap::new(),
+        versions: Versions::SUPPORTED,
+        epochs: vec![1],
         limits: Limits::default(),
     }
 }

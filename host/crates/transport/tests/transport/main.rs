@@ -6,3 +6,4 @@ mod codec;
 mod lanes;
 mod refusals;
 mod requests;
+mod versions;
