@@ -53,6 +53,15 @@ pub trait Handler: Send + Sync {
         Ok(())
     }
 
+    /// Answers a node that has no certificate yet, and is not authenticated by anything but what
+    /// `request` says. `exporter` is a secret of this very connection, which the asking side has
+    /// too: a proof bound to it cannot be carried over to another connection. The reply has at
+    /// most [`MAX_JOIN_BYTES`](crate::MAX_JOIN_BYTES); an empty one says that nobody can join here.
+    fn join(&self, request: Bytes, exporter: [u8; 32]) -> BoxFuture<Bytes> {
+        let _ = (request, exporter);
+        Box::pin(std::future::ready(Bytes::new()))
+    }
+
     /// Answers a request.
     fn request(&self, from: NodeId, body: Bytes) -> BoxFuture<Bytes>;
 

@@ -17,9 +17,9 @@ use crate::limits::{
 };
 use crate::quic::{self, close};
 use crate::shared::Shared;
-use crate::tls::{self, ALPN_BULK, PeerRefused};
+use crate::tls::{self, ALPN_BULK, ALPN_JOIN, PeerRefused};
 use crate::writer::STREAM_ENVELOPES;
-use crate::{bulk, request};
+use crate::{bulk, join, request};
 
 /// Why an incoming connection was not admitted.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +53,18 @@ impl AdmitError {
     }
 }
 
-/// A peer's connection, and what it is for.
-struct Admitted {
-    connection: Connection,
-    node: NodeId,
-    greeted: Greeted,
-    bulk: bool,
+/// A connection that was let in, and what it is for.
+enum Admitted {
+    Raft(Arrived),
+    Bulk(Arrived),
+    Join(Connection),
+}
+
+/// A peer's connection.
+pub(crate) struct Arrived {
+    pub(crate) connection: Connection,
+    pub(crate) node: NodeId,
+    pub(crate) greeted: Greeted,
 }
 
 /// Admits peers until the endpoint is closed.
@@ -85,8 +91,9 @@ async fn handle(shared: Arc<Shared>, incoming: Incoming, _slot: OwnedSemaphorePe
         .await
         .unwrap_or(Err(AdmitError::Timeout));
     match admitted {
-        Ok(peer) if peer.bulk => bulk::serve_all(&shared, peer.node, &peer.connection).await,
-        Ok(peer) => serve(&shared, peer).await,
+        Ok(Admitted::Raft(peer)) => serve(&shared, peer).await,
+        Ok(Admitted::Bulk(peer)) => bulk::serve_all(&shared, peer.node, &peer.connection).await,
+        Ok(Admitted::Join(connection)) => join::serve(&shared, &connection).await,
         Err(error) => {
             shared.counters.connections_refused.one();
             tracing::warn!(%remote, "connection refused: {error}");
@@ -96,6 +103,10 @@ async fn handle(shared: Arc<Shared>, incoming: Incoming, _slot: OwnedSemaphorePe
 
 async fn admit(shared: &Shared, incoming: Incoming) -> Result<Admitted, AdmitError> {
     let connection = incoming.await?;
+    let purpose = alpn(&connection);
+    if purpose.as_deref() == Some(ALPN_JOIN) {
+        return Ok(Admitted::Join(connection));
+    }
     let refuse = |error: AdmitError| {
         quic::close_connection(&connection, error.code(), &error.to_string());
         error
@@ -109,12 +120,14 @@ async fn admit(shared: &Shared, incoming: Incoming) -> Result<Admitted, AdmitErr
     }
     let greeted = shared.hello.answer(&connection, node).await;
     let greeted = greeted.map_err(|error| refuse(error.into()))?;
-    let bulk = is_bulk(&connection);
-    Ok(Admitted {
+    let peer = Arrived {
         connection,
         node,
         greeted,
-        bulk,
+    };
+    Ok(match purpose.as_deref() {
+        Some(ALPN_BULK) => Admitted::Bulk(peer),
+        _ => Admitted::Raft(peer),
     })
 }
 
@@ -124,19 +137,17 @@ fn certificate_of(connection: &Connection) -> Option<CertificateDer<'static>> {
     chain.into_iter().next()
 }
 
-fn is_bulk(connection: &Connection) -> bool {
-    let data = connection.handshake_data();
-    let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
-    data.is_some_and(|data| data.protocol.as_deref() == Some(ALPN_BULK))
+fn alpn(connection: &Connection) -> Option<Vec<u8>> {
+    let data = connection.handshake_data()?;
+    data.downcast::<HandshakeData>().ok()?.protocol
 }
 
 /// Reads a raft connection until it ends.
-async fn serve(shared: &Arc<Shared>, peer: Admitted) {
-    let Admitted {
+async fn serve(shared: &Arc<Shared>, peer: Arrived) {
+    let Arrived {
         connection,
         node,
         greeted,
-        ..
     } = peer;
     let older = shared.inbound().insert(node, connection.clone());
     if let Some(older) = older {

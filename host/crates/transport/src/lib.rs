@@ -18,6 +18,7 @@ mod hello;
 mod hostile;
 pub mod identity;
 mod inbound;
+pub mod join;
 mod lane;
 mod limits;
 mod peer;
@@ -36,13 +37,14 @@ pub use failure::{FailureKind, PeerFailure};
 pub use handler::{BoxFuture, Handler, Refusal};
 pub use lane::{DropReason, Lane, Overflow};
 pub use limits::{
-    APPEND_LANES, HELD_CONTROL_BYTES, MAX_BULK_HEADER_BYTES, MAX_EPOCHS, MAX_FRAME_BYTES,
-    MAX_INBOUND_BULK, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_REQUEST_BYTES, MAX_INBOUND_REQUESTS,
-    MAX_OUTBOUND_BULK, MAX_REQUEST_BYTES,
+    APPEND_LANES, HELD_CONTROL_BYTES, JOIN_BURST, JOIN_INTERVAL, MAX_BULK_HEADER_BYTES, MAX_EPOCHS,
+    MAX_FRAME_BYTES, MAX_INBOUND_BULK, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_JOINS,
+    MAX_INBOUND_REQUEST_BYTES, MAX_INBOUND_REQUESTS, MAX_JOIN_BYTES, MAX_OUTBOUND_BULK,
+    MAX_REQUEST_BYTES,
 };
 pub use peer::PeerState;
 pub use request::RequestError;
 pub use stats::Stats;
-pub use tls::{ALPN_BULK, ALPN_RAFT};
+pub use tls::{ALPN_BULK, ALPN_JOIN, ALPN_RAFT};
 pub use transport::Transport;
 pub use versions::{MAX_WIRE_VERSION, MIN_WIRE_VERSION, VersionMismatch, Versions};

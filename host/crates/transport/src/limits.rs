@@ -26,6 +26,14 @@ pub const MAX_INBOUND_CONNECTIONS: usize = 512;
 pub const HELD_CONTROL_BYTES: usize = 64 << 10;
 /// Engine epochs that a node may run.
 pub const MAX_EPOCHS: usize = 64;
+/// Largest request or reply of a join, in bytes.
+pub const MAX_JOIN_BYTES: usize = 64 << 10;
+/// Joins being answered at once.
+pub const MAX_INBOUND_JOINS: usize = 8;
+/// Joins that may come at once after a pause; then one per [`JOIN_INTERVAL`].
+pub const JOIN_BURST: u32 = 32;
+/// See [`JOIN_BURST`]. Secrets in tickets are long, so that this is about load, not about guessing.
+pub const JOIN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Largest hello.
 pub(crate) const MAX_HELLO_BYTES: usize = 1024;
@@ -60,6 +68,12 @@ pub(crate) const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the body of an incoming request, once it has begun.
 pub(crate) const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the request of a join, once its connection stands.
+pub(crate) const JOIN_READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the answer to a join: it is agreed on by the cluster.
+pub(crate) const JOIN_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a reply to be acknowledged before its connection is closed.
+pub(crate) const JOIN_LINGER: Duration = Duration::from_secs(2);
 /// First pause after a failed attempt to connect.
 pub(crate) const MIN_BACKOFF: Duration = Duration::from_millis(20);
 /// At shutdown, for what is queued to arrive.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use coracle_proto::NodeId;
 use quinn::congestion::CubicConfig;
+use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime,
     TransportConfig, VarInt,
@@ -40,6 +41,17 @@ pub(crate) fn endpoint(
     tls: &Tls,
     limits: &Limits,
 ) -> Result<Endpoint, TransportError> {
+    let server = server(tls, limits)?;
+    let open = || {
+        let socket = socket(listen)?;
+        let endpoint = EndpointConfig::default();
+        Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))
+    };
+    open().map_err(|source| TransportError::Listen { listen, source })
+}
+
+/// Settings for listening.
+pub(crate) fn server(tls: &Tls, limits: &Limits) -> Result<ServerConfig, TransportError> {
     let mut server = ServerConfig::with_crypto(Arc::new(tls.server()?));
     server
         .transport_config(Arc::new(transport(limits, RAFT_SEND_WINDOW_BYTES)?))
@@ -47,12 +59,7 @@ pub(crate) fn endpoint(
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BUFFER_BYTES)
         .incoming_buffer_size_total(INCOMING_BUFFER_BYTES * MAX_INCOMING as u64);
-    let open = || {
-        let socket = socket(listen)?;
-        let endpoint = EndpointConfig::default();
-        Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))
-    };
-    open().map_err(|source| TransportError::Listen { listen, source })
+    Ok(server)
 }
 
 fn socket(listen: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
@@ -82,6 +89,16 @@ pub(crate) fn client(
     };
     let mut config = ClientConfig::new(Arc::new(tls.client(expected, alpn)?));
     config.transport_config(Arc::new(transport(limits, send_window)?));
+    Ok(config)
+}
+
+/// Settings for dialling without a certificate.
+pub(crate) fn anonymous(
+    crypto: QuicClientConfig,
+    limits: &Limits,
+) -> Result<ClientConfig, TransportError> {
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    config.transport_config(Arc::new(transport(limits, RAFT_SEND_WINDOW_BYTES)?));
     Ok(config)
 }
 

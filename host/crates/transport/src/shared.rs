@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::config::Limits;
 use crate::handler::Handler;
 use crate::hello::Hello;
+use crate::join::Joins;
 use crate::limits::{
     MAX_INBOUND_BULK, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_REQUEST_BYTES, MAX_INBOUND_REQUESTS,
     MAX_OUTBOUND_BULK,
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) inbound_slots: Arc<Semaphore>,
     pub(crate) request_slots: Semaphore,
     pub(crate) request_bytes: Semaphore,
+    pub(crate) joins: Joins,
     pub(crate) inbound_bulk_slots: Semaphore,
     pub(crate) outbound_bulk_slots: Arc<Semaphore>,
     /// None once it is closed: a handle kept here would keep the socket open.
@@ -52,6 +54,7 @@ impl Shared {
             inbound_slots: Arc::new(Semaphore::new(MAX_INBOUND_CONNECTIONS)),
             request_slots: Semaphore::new(MAX_INBOUND_REQUESTS),
             request_bytes: Semaphore::new(MAX_INBOUND_REQUEST_BYTES),
+            joins: Joins::new(),
             inbound_bulk_slots: Semaphore::new(MAX_INBOUND_BULK),
             outbound_bulk_slots: Arc::new(Semaphore::new(MAX_OUTBOUND_BULK)),
             endpoint: Mutex::new(Some(endpoint)),

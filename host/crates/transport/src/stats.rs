@@ -63,6 +63,10 @@ counters! {
     requests_served,
     /// Requests turned away because too many were being handled.
     requests_refused,
+    /// Joins answered.
+    joins_served,
+    /// Joins turned away: too many, too large, too slow, or not possible here.
+    joins_refused,
     /// Bulk bytes written.
     bulk_bytes_sent,
     /// Bulk bytes read.

@@ -23,6 +23,9 @@ pub const ALPN_RAFT: &[u8] = b"coracle-raft/1";
 /// Snapshots and plugin bytes.
 pub const ALPN_BULK: &[u8] = b"coracle-bulk/1";
 
+/// A node that has no certificate yet asks for one.
+pub const ALPN_JOIN: &[u8] = b"coracle-join/1";
+
 /// Sent as TLS server name, which nobody looks at: nodes are named by their certificates.
 pub(crate) const SERVER_NAME: &str = "coracle";
 
@@ -55,21 +58,31 @@ impl Tls {
     /// Checks that certificate, authority and settings speak of the same node and cluster.
     pub(crate) fn new(config: &Config) -> Result<Self, TransportError> {
         let cluster = ClusterName::new(&config.cluster)?;
-        let expected = Name::node(&cluster, config.node);
-        if *config.identity.name() != expected {
+        Self::checked(cluster, config.node, &config.identity, &config.trust)
+    }
+
+    /// As `new`, for the certificate that replaces another.
+    pub(crate) fn checked(
+        cluster: ClusterName,
+        node: NodeId,
+        identity: &Credentials,
+        trust: &str,
+    ) -> Result<Self, TransportError> {
+        let expected = Name::node(&cluster, node);
+        if *identity.name() != expected {
             return Err(TransportError::OtherName {
-                found: config.identity.name().clone(),
+                found: identity.name().clone(),
                 expected,
             });
         }
-        let (found, authority) = identity::trusted(&config.trust)?;
+        let (found, authority) = identity::trusted(trust)?;
         if found != cluster {
             return Err(TransportError::OtherAuthority {
                 found,
                 expected: cluster,
             });
         }
-        Self::assemble(cluster, &config.identity, authority)
+        Self::assemble(cluster, identity, authority)
     }
 
     pub(crate) fn assemble(
@@ -78,10 +91,11 @@ impl Tls {
         authority: CertificateDer<'static>,
     ) -> Result<Self, TransportError> {
         let mut roots = RootCertStore::empty();
-        roots.add(authority).map_err(tls_error)?;
+        roots.add(authority.clone()).map_err(tls_error)?;
         Ok(Self {
             cluster,
-            chain: vec![identity.certificate()?],
+            // The authority's too: one who joins knows only its pin.
+            chain: vec![identity.certificate()?, authority],
             key: identity.private_key()?,
             roots: Arc::new(roots),
             provider: Arc::new(rustls::crypto::ring::default_provider()),
@@ -117,7 +131,7 @@ impl Tls {
             .with_client_cert_verifier(Arc::new(verifier))
             .with_single_cert(self.chain.clone(), self.key.clone_key())
             .map_err(tls_error)?;
-        config.alpn_protocols = vec![ALPN_RAFT.to_vec(), ALPN_BULK.to_vec()];
+        config.alpn_protocols = vec![ALPN_RAFT.to_vec(), ALPN_BULK.to_vec(), ALPN_JOIN.to_vec()];
         // A resumed session would not show its certificate again.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -149,7 +163,7 @@ impl Tls {
     }
 }
 
-fn tls_error(error: impl std::fmt::Display) -> TransportError {
+pub(crate) fn tls_error(error: impl std::fmt::Display) -> TransportError {
     TransportError::Tls {
         reason: error.to_string(),
     }
@@ -189,7 +203,8 @@ fn refuse(refused: PeerRefused) -> Error {
     Error::Other(OtherError(Arc::new(refused)))
 }
 
-/// Checks who dials us: WebPKI for the chain, then the name.
+/// Checks who dials us: WebPKI for the chain, then the name. One without a certificate gets as far
+/// as saying what it wants, and may only join.
 #[derive(Debug)]
 struct DialerVerifier {
     cluster: ClusterName,
@@ -197,6 +212,10 @@ struct DialerVerifier {
 }
 
 impl ClientCertVerifier for DialerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.chain.root_hint_subjects()
     }

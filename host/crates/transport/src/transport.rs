@@ -14,6 +14,7 @@ use crate::bulk::{self, BulkError, BulkReader, BulkSource};
 use crate::config::{Config, TransportError};
 use crate::handler::Handler;
 use crate::hello::Hello;
+use crate::identity::Credentials;
 use crate::inbound;
 use crate::lane::{DropReason, Lane, Overflow};
 use crate::limits::{CLOSE_TIMEOUT, RELEASE_POLL};
@@ -155,6 +156,24 @@ impl Transport {
     /// Asks a peer for a large object, on a connection of its own.
     pub async fn fetch_bulk(&self, from: NodeId, header: Bytes) -> Result<BulkReader, BulkError> {
         bulk::fetch(&self.shared, from, header).await
+    }
+
+    /// Exchanges the certificate, its key and the trusted authority, for connections made from now
+    /// on; those that stand are left alone. The same checks as at the start.
+    pub fn set_credentials(
+        &self,
+        identity: &Credentials,
+        trust: &str,
+    ) -> Result<(), TransportError> {
+        let cluster = self.shared.tls().cluster().clone();
+        let tls = Tls::checked(cluster, self.node, identity, trust)?;
+        let server = quic::server(&tls, &self.shared.limits)?;
+        self.shared.set_tls(tls);
+        if let Some(endpoint) = self.shared.endpoint() {
+            endpoint.set_server_config(Some(server));
+        }
+        tracing::info!(node = %self.node, "certificate exchanged");
+        Ok(())
     }
 
     /// What happened so far.

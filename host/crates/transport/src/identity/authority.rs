@@ -7,12 +7,12 @@ use coracle_proto::NodeId;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
 
 use super::certificate::{certificate_from_pem, name_of};
 use super::credentials::key_from_pem;
-use super::{ClusterName, Credentials, IdentityError, Name, Subject};
+use super::{ClusterName, Credentials, IdentityError, Name, Subject, request};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -85,13 +85,7 @@ impl Authority {
 
     /// Issues the certificate of a node, with a new key.
     pub fn issue_node(&self, node: NodeId) -> Result<Credentials, IdentityError> {
-        self.issue(Name::node(&self.cluster, node), |params| {
-            // A node is both ends: it dials and it is dialled.
-            params.extended_key_usages = vec![
-                ExtendedKeyUsagePurpose::ServerAuth,
-                ExtendedKeyUsagePurpose::ClientAuth,
-            ];
-        })
+        self.issue(Name::node(&self.cluster, node), node_purpose)
     }
 
     /// Issues the certificate of a client or administrator, with a new key.
@@ -101,20 +95,44 @@ impl Authority {
         })
     }
 
+    /// Issues the certificate of a node whose key never left it: `csr` is a
+    /// [`CertificateRequest`](super::CertificateRequest) in DER. Only the public key is taken from
+    /// it, once its signature has shown that the asking side holds the private one.
+    pub fn sign_csr(&self, node: NodeId, csr: &[u8]) -> Result<String, IdentityError> {
+        let name = Name::node(&self.cluster, node);
+        let key = request::public_key_of(csr)?;
+        self.sign(&name, &key, node_purpose)
+    }
+
+    /// What tickets pin this authority by, see [`spki_pin`](super::spki_pin).
+    pub fn spki_pin(&self) -> Result<[u8; 32], IdentityError> {
+        super::spki_pin(&self.cert_pem)
+    }
+
     fn issue(
         &self,
         name: Name,
         purpose: impl FnOnce(&mut CertificateParams),
     ) -> Result<Credentials, IdentityError> {
         let key = generate_key(&name)?;
-        let mut params = params(&name, CERTIFICATE_VALIDITY)?;
+        let certificate = self.sign(&name, &key, purpose)?;
+        Ok(Credentials::issued(name, certificate, &key))
+    }
+
+    fn sign(
+        &self,
+        name: &Name,
+        key: &impl PublicKeyData,
+        purpose: impl FnOnce(&mut CertificateParams),
+    ) -> Result<String, IdentityError> {
+        let mut params = params(name, CERTIFICATE_VALIDITY)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         purpose(&mut params);
         let certificate = params
-            .signed_by(&key, &self.issuer()?)
-            .map_err(|error| cannot_issue(&name, &error))?;
-        Ok(Credentials::issued(name, certificate.pem(), &key))
+            .signed_by(key, &self.issuer()?)
+            .map_err(|error| cannot_issue(name, &error))?;
+        Ok(certificate.pem())
     }
 
     /// The issuer's name and key identifier follow from the cluster's name and the key, so they
@@ -143,6 +161,14 @@ fn params(name: &Name, validity: Duration) -> Result<CertificateParams, Identity
     params.distinguished_name = distinguished_name;
     params.subject_alt_names = vec![SanType::URI(san)];
     Ok(params)
+}
+
+/// A node is both ends: it dials and it is dialled.
+fn node_purpose(params: &mut CertificateParams) {
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
 }
 
 fn generate_key(name: &Name) -> Result<KeyPair, IdentityError> {

@@ -2,6 +2,7 @@
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use sha2::{Digest as _, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -30,6 +31,17 @@ pub(crate) fn name_of(certificate: &CertificateDer<'_>) -> Result<Name, Identity
         [uri] => uri.parse(),
         _ => Err(IdentityError::Names { found: uris.len() }),
     }
+}
+
+/// SHA-256 of the subject public key info in a PEM certificate: what a ticket pins an authority by.
+pub fn spki_pin(pem: &str) -> Result<[u8; 32], IdentityError> {
+    pin_of(&certificate_from_pem(pem)?)
+}
+
+/// As [`spki_pin`].
+pub(crate) fn pin_of(certificate: &CertificateDer<'_>) -> Result<[u8; 32], IdentityError> {
+    let parsed = parse(certificate)?;
+    Ok(Sha256::digest(parsed.public_key().raw).into())
 }
 
 /// The subject's public key, as in the certificate.

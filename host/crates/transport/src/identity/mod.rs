@@ -9,14 +9,16 @@ mod authority;
 mod certificate;
 mod credentials;
 mod name;
+mod request;
 
 pub(crate) use authority::trusted;
 pub use authority::{AUTHORITY_VALIDITY, Authority, CERTIFICATE_VALIDITY};
-pub use certificate::certificate_name;
+pub use certificate::{certificate_name, spki_pin};
 pub use credentials::Credentials;
 pub use name::{ClusterName, MAX_LABEL_BYTES, Name, Subject};
+pub use request::{CertificateRequest, MAX_REQUEST_BYTES};
 
-pub(crate) use certificate::name_of;
+pub(crate) use certificate::{name_of, pin_of};
 
 /// Why a certificate, key or name is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,12 @@ pub enum IdentityError {
     KeyMismatch {
         /// The name in the certificate.
         name: Name,
+    },
+    /// A certificate request that cannot be granted.
+    #[error("certificate request refused: {reason}")]
+    Request {
+        /// What is wrong with it.
+        reason: String,
     },
     /// The certificate could not be made.
     #[error("certificate for {name} cannot be issued: {reason}")]

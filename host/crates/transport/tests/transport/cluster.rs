@@ -35,6 +35,7 @@ pub(crate) struct Seen {
     pub(crate) up: Vec<NodeId>,
     pub(crate) down: Vec<NodeId>,
     pub(crate) requests: Vec<(NodeId, Bytes)>,
+    pub(crate) joins: Vec<(Bytes, [u8; 32])>,
     pub(crate) bulk_begun: usize,
     pub(crate) bulk_failed: Vec<String>,
 }
@@ -114,6 +115,19 @@ impl Handler for Recording {
             true => Err(Refusal::Removed),
             false => Ok(()),
         }
+    }
+
+    /// Welcomes, unless somebody is refused.
+    fn join(&self, request: Bytes, exporter: [u8; 32]) -> BoxFuture<Bytes> {
+        let recorder = Arc::clone(&self.0);
+        Box::pin(async move {
+            if recorder.refuses.is_some() {
+                return Bytes::new();
+            }
+            recorder.note(|seen| seen.joins.push((request, exporter)));
+            recorder.gate.acquire().await.expect("open").forget();
+            Bytes::from("welcome")
+        })
     }
 
     /// Echoes.

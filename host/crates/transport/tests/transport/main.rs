@@ -3,6 +3,7 @@
 mod bulk;
 mod cluster;
 mod codec;
+mod join;
 mod lanes;
 mod refusals;
 mod requests;
