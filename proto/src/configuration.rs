@@ -1,5 +1,7 @@
 //! Cluster configuration: who votes, who learns.
 
+mod change;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
