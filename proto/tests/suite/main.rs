@@ -1,9 +1,12 @@
 //! Tests of the core from the outside: several replicas that step each other's messages.
 
 mod cluster;
+mod confchange;
+mod datadriven;
 mod interaction;
 mod interactions;
 mod pitfalls;
+mod quick;
 mod random;
 mod script;
 mod vectors;

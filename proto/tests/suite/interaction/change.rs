@@ -64,7 +64,7 @@ impl Change {
 /// An entry that leaves a joint configuration, as etcd-raft prints it.
 pub(crate) const LEAVE: &str = "EntryConfChangeV2";
 
-/// The steps of a change; updates are left out, and node 0 stands for nobody.
+/// The steps of a change; updates are left out.
 pub(crate) fn steps(text: &str) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     for word in text.split_whitespace() {
@@ -78,9 +78,7 @@ pub(crate) fn steps(text: &str) -> Result<Vec<Step>, String> {
             "u" => continue,
             _ => return Err(unknown()),
         };
-        if node != NodeId(0) {
-            steps.push(step);
-        }
+        steps.push(step);
     }
     Ok(steps)
 }

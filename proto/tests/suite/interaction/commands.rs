@@ -10,9 +10,9 @@ use coracle_proto::{
 use super::blocks::{raft_log, raft_state, status};
 use super::born;
 use super::change::Change;
-use super::format::Step;
 use super::node::{GROUP, Options, TICK};
 use super::world::{Proposal, World};
+use crate::datadriven::Step;
 use crate::script::Command;
 
 /// Ticks of the election timeout, unless `add-nodes` says otherwise.

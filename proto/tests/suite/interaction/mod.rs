@@ -9,11 +9,10 @@
 //!
 //! The folder comes from `CORACLE_VECTORS`; without it the test says that it was skipped.
 
-mod blocks;
-mod change;
+pub(crate) mod blocks;
+pub(crate) mod change;
 mod commands;
 mod differences;
-mod format;
 mod invariants;
 mod liveness;
 mod node;
@@ -27,8 +26,8 @@ use coracle_proto::{Index, NodeId, ReplicaId};
 
 use self::commands::Output;
 use self::differences::Difference;
-use self::format::Block;
 use self::world::World;
+use crate::datadriven::{self, Block};
 use crate::script;
 
 /// The replica of a node that was born with the configuration of this index.
@@ -75,6 +74,10 @@ impl Outcome {
     }
 }
 
+fn takes_input(command: &str) -> bool {
+    command.starts_with("propose-conf-change")
+}
+
 fn check(path: &Path) -> Outcome {
     let name = path.file_name().map(|name| name.to_string_lossy());
     let mut outcome = Outcome {
@@ -84,7 +87,7 @@ fn check(path: &Path) -> Outcome {
         different: 0,
         wrong: Vec::new(),
     };
-    match format::read(path) {
+    match datadriven::read(path, takes_input) {
         Ok(blocks) => run(&blocks, &path.display().to_string(), &mut outcome),
         Err(error) => outcome.wrong.push(error),
     }

@@ -1,4 +1,4 @@
-//! The data-driven format of the interaction vectors: commands, `----`, what they print, and an
+//! The data-driven format of vectors that take input: commands, `----`, what they print, and an
 //! empty line. An output that itself holds empty lines is opened by a second `----` and closed by
 //! two of them.
 
@@ -35,16 +35,13 @@ impl Block {
     }
 }
 
-/// The only command that takes input; what follows any other is a further command.
-const TAKES_INPUT: &str = "propose-conf-change";
-
-/// The blocks of a file.
-pub(crate) fn read(path: &Path) -> Result<Vec<Block>, String> {
+/// The blocks of a file. What follows a command that takes no input is a further command.
+pub(crate) fn read(path: &Path, takes_input: fn(&str) -> bool) -> Result<Vec<Block>, String> {
     let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    parse(&text).map_err(|e| format!("{}:{e}", path.display()))
+    parse(&text, takes_input).map_err(|e| format!("{}:{e}", path.display()))
 }
 
-fn parse(text: &str) -> Result<Vec<Block>, String> {
+fn parse(text: &str, takes_input: fn(&str) -> bool) -> Result<Vec<Block>, String> {
     let mut lines = (1..).zip(text.lines()).peekable();
     let mut blocks = Vec::new();
     while let Some((number, line)) = lines.next() {
@@ -57,7 +54,9 @@ fn parse(text: &str) -> Result<Vec<Block>, String> {
             match line.trim() {
                 "----" => break,
                 _ if is_comment(line) => {}
-                other => add(&mut steps, other).map_err(|e| format!("{number}: {e}"))?,
+                other => {
+                    add(&mut steps, other, takes_input).map_err(|e| format!("{number}: {e}"))?
+                }
             }
         }
         let mut expected = Vec::new();
@@ -94,9 +93,9 @@ fn step(line: &str) -> Step {
     }
 }
 
-fn add(steps: &mut Vec<Step>, line: &str) -> Result<(), String> {
+fn add(steps: &mut Vec<Step>, line: &str, takes_input: fn(&str) -> bool) -> Result<(), String> {
     let last = steps.last_mut().ok_or("input without a command")?;
-    if last.command.starts_with(TAKES_INPUT) && last.input.is_empty() {
+    if takes_input(&last.command) && last.input.is_empty() {
         line.clone_into(&mut last.input);
     } else {
         steps.push(step(line));
@@ -111,7 +110,7 @@ mod tests {
     #[test]
     fn blocks_have_commands_input_and_output_with_empty_lines() {
         let text = "# why\nlog-level none\nadd-nodes 1\n----\nok\n\n\npropose-conf-change 1\nv2 l3\n----\n----\na\n\nb\n----\n----\n\nraft-state\n----\n1: x\n";
-        let blocks = parse(text).unwrap();
+        let blocks = parse(text, |command| command.starts_with("propose")).unwrap();
         let commands = blocks[0].steps.iter().map(|step| &step.command[..]);
         assert_eq!(
             commands.collect::<Vec<_>>(),
