@@ -6,7 +6,7 @@ use crate::{
     demo::build_programs,
     plugins,
     runs::{Failure, say, step},
-    workspace::cargo,
+    workspace::{cargo, peers},
 };
 
 /// How many histories the simulator plays in `test`: always the same ones, each of them twice.
@@ -18,6 +18,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     step(
         "testing every crate, the plugins natively, and real processes",
         with(&plugins, &mut cargo("test --workspace")),
+    )?;
+    step(
+        "playing the same schedules on the core and on the raft crate",
+        &mut peers("test --quiet -p coracle-differential")?,
     )?;
     step(
         "building the core for wasm, as a proof that it does no IO",

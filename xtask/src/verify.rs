@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::{
     plugins,
     runs::{Failure, say, step},
-    workspace::{cargo, root},
+    workspace::{cargo, peers, root},
 };
 
 pub(crate) fn run() -> Result<(), Failure> {
@@ -14,9 +14,15 @@ pub(crate) fn run() -> Result<(), Failure> {
     needs("clippy", "clippy")?;
     step("checking the format", &mut cargo("fmt --all --check"))?;
     step(
+        "checking it beside other cores",
+        &mut peers("fmt --all --check")?,
+    )?;
+    step(
         "linting every crate",
         &mut cargo("clippy --workspace --all-targets -- -D warnings"),
     )?;
+    let lint = "clippy --workspace --all-targets -- -D warnings";
+    step("linting what stands beside other cores", &mut peers(lint)?)?;
     let components = "-p coracle-guest -p hostile -p hostile-describe-trap";
     let how = "--target wasm32-wasip2 --profile plugin -- -D warnings";
     step(

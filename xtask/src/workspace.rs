@@ -22,6 +22,15 @@ pub(crate) fn cargo(line: &str) -> Command {
     command
 }
 
+/// `cargo LINE`, in the workspace that holds Coracle's core beside other implementations.
+pub(crate) fn peers(line: &str) -> Result<Command, Failure> {
+    let mut command = cargo(line);
+    command
+        .current_dir(root().join("tests/peers"))
+        .env("CARGO_TARGET_DIR", target_folder()?.join("peers"));
+    Ok(command)
+}
+
 /// Cargo's target folder, wherever its settings put it.
 pub(crate) fn target_folder() -> Result<PathBuf, Failure> {
     let metadata = output(&mut cargo("metadata --no-deps --format-version 1"))?;
