@@ -29,8 +29,12 @@ pub struct Config {
     pub listen: Listen,
     /// Who this node is; paths relative to the file.
     pub tls: Tls,
-    /// Every node of the initial cluster, this one included.
+    /// Every node of the initial cluster, this one included; on a node that joined later, where
+    /// the others were then. Where they are now is in the replicated directory.
     pub peers: Vec<Peer>,
+    /// This node came with a ticket: it waits for the cluster and never begins one of its own.
+    #[serde(default)]
+    pub joined: bool,
     /// Timing of the consensus.
     #[serde(default)]
     pub raft: Raft,

@@ -6,7 +6,7 @@ use std::fmt;
 use super::Config;
 
 /// Nodes of a cluster.
-const MAX_NODES: usize = 15;
+const MAX_NODES: usize = coracle_driver::directory::MAX_CLUSTER_NODES;
 /// What stands around a command in an entry, a frame of the transport or a forwarded call.
 const FRAMING_BYTES: u64 = 64 << 10;
 /// A larger command could be appended, but never be sent to another node: its group would stand

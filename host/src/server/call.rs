@@ -50,6 +50,8 @@ pub(super) enum Call {
     },
     /// Take a checkpoint: at the leader of the group.
     Checkpoint { group: u64 },
+    /// The node that asks is at another address from now on. It says so itself.
+    Moved { quic: String },
     /// Have this plugin's bytes durable and compiled here; fetch them from the node `from` if need be.
     Stage { plugin: Digest, from: u64 },
 }
@@ -327,6 +329,7 @@ impl Call {
             Self::Directory { .. }
             | Self::CreateFsm { .. }
             | Self::RemoveFsm { .. }
+            | Self::Moved { .. }
             | Self::Stage { .. } => None,
         }
     }
@@ -339,6 +342,7 @@ impl Call {
             | Self::ReadPoint { .. }
             | Self::Checkpoint { .. }
             | Self::Stage { .. }
+            | Self::Moved { .. }
             // Those that are sent on their own: registering, reporting, dropping.
             | Self::Directory { .. } => true,
             Self::CreateFsm { .. }

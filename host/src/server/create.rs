@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coracle_client::Code;
-use coracle_driver::directory::DirectoryCommand;
+use coracle_driver::directory::{DirectoryCommand, NodeRole};
 use coracle_driver::fsm::WorkerState;
 use coracle_driver::{Digest, Limits};
-use coracle_proto::GroupId;
+use coracle_proto::{GroupId, NodeId};
 use tokio::time::{Instant, timeout_at};
 
 use super::Shell;
@@ -43,7 +43,7 @@ impl Shell {
             plugin,
             config: config.into_iter().collect(),
             limits,
-            nodes: self.all_nodes(),
+            nodes: self.first_voters(),
         };
         let group = self.register(&command, deadline).await?;
         match self.wait_started(group, deadline).await? {
@@ -60,6 +60,15 @@ impl Shell {
             }
             _ => Ok(Reply::Group { group: group.0 }),
         }
+    }
+
+    /// The voters of the cluster: learners and witnesses follow once the group has a leader.
+    fn first_voters(&self) -> Vec<NodeId> {
+        let voters = self.directory.state().members.with_role(NodeRole::Voter);
+        if voters.is_empty() {
+            return self.founders();
+        }
+        voters.into_iter().collect()
     }
 
     /// Two creations in one entry would want the same group id: the directory refuses the second,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coracle_driver::Outbox;
-use coracle_driver::Write;
 use coracle_driver::fsm::{self, ReaderOptions, Worker, WorkerContext};
 use coracle_driver::task::{Answer, NotApplied, Task};
 use coracle_driver::{Floor, SnapshotRef};
+use coracle_driver::{Stranger, Write};
 use coracle_log::Reader;
 use coracle_proto::{GroupId, NodeId};
 use coracle_transport::Lane;
@@ -32,6 +32,7 @@ pub(super) struct Dispatch {
     pub(super) context: WorkerContext,
     pub(super) reports: Reports,
     pub(super) transfers: mpsc::UnboundedSender<Transfer>,
+    pub(super) strangers: mpsc::UnboundedSender<Stranger>,
 }
 
 impl Dispatch {
@@ -73,6 +74,14 @@ impl Dispatch {
             let leader = change.leader.map(|replica| replica.node.0);
             info!(group = %change.group, term = change.term, leader, leads = change.leads, "leadership");
             self.shell.set_leader(change);
+            self.shell.announce();
+        }
+        for stranger in out.strangers.drain(..) {
+            // An error means that the node stops.
+            let _ = self.strangers.send(stranger);
+        }
+        if !out.configurations.is_empty() {
+            out.configurations.clear();
             self.shell.announce();
         }
         for (group, reason) in out.fatal.drain(..) {

@@ -78,6 +78,10 @@ impl Shell {
                 self.host_entry(GroupId(group), HostEntry::Checkpoint, deadline)
                     .await
             }
+            Call::Moved { .. } => Err(Failure::not_applied(
+                Code::BadRequest,
+                "only a peer can say where it is",
+            )),
             Call::Stage { plugin, from } => {
                 self.stage_here(plugin, &[NodeId(from)]).await?;
                 Ok(Reply::Done)
@@ -132,7 +136,7 @@ impl Shell {
         }
     }
 
-    async fn ask_node(
+    pub(super) async fn ask_node(
         &self,
         deadline: Instant,
         event: impl FnOnce(Ticket) -> Event,

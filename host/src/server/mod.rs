@@ -11,6 +11,7 @@ mod execute;
 mod forward;
 mod log_writer;
 mod machines;
+mod membership;
 mod notes;
 mod peers;
 mod plugins;

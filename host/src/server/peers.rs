@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_driver::Event;
-use coracle_proto::{Envelope, NodeId};
-use coracle_transport::{BoxFuture, BulkReader, BulkSource, BytesSource, Handler};
+use coracle_proto::{Envelope, GroupId, NodeId};
+use coracle_transport::{BoxFuture, BulkReader, BulkSource, BytesSource, Handler, Refusal};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::Shell;
 use super::bulk::Bulk;
-use super::call::{Call, Failure, encode_result};
+use super::call::{Call, Failure, Reply, encode_result};
 use super::transfer;
 use coracle_client::Code;
 
@@ -58,10 +58,18 @@ impl Handler for PeerHandler {
         }
     }
 
+    fn accepts(&self, node: NodeId) -> Result<(), Refusal> {
+        match self.shell.upgrade() {
+            Some(shell) if !shell.is_welcome(node) => Err(Refusal::Removed),
+            _ => Ok(()),
+        }
+    }
+
     fn request(&self, from: NodeId, body: Bytes) -> BoxFuture<Bytes> {
         let shell = self.shell.upgrade();
         Box::pin(async move {
             let result = match (shell, Call::decode(&body)) {
+                (Some(shell), Ok(Call::Moved { quic })) => moved(&shell, from, &quic),
                 (Some(shell), Ok(call)) => {
                     let stopped = shell.stopped();
                     tokio::select! {
@@ -123,5 +131,30 @@ impl Handler for PeerHandler {
             let source: Box<dyn BulkSource> = Box::new(BytesSource::new(bytes));
             Ok(source)
         })
+    }
+}
+
+/// A peer is reached elsewhere from now on. Its certificate proves that it is the one; the
+/// directory follows.
+fn moved(shell: &Shell, node: NodeId, quic: &str) -> Result<Reply, Failure> {
+    let address = quic.parse().map_err(|_| {
+        let detail = format!("{quic:?} is not an address");
+        Failure::not_applied(Code::BadRequest, detail)
+    })?;
+    info!(peer = %node, %address, "it has moved");
+    shell.transport()?.set_peer(node, address);
+    Ok(Reply::Done)
+}
+
+impl Shell {
+    /// Whether a node may speak to this one: a node that was removed for good may not, once its
+    /// removal is committed in group 0 as well.
+    fn is_welcome(&self, node: NodeId) -> bool {
+        let removed = self.directory.state().members.is_removed(node);
+        let member = self.views.get(GroupId::SYSTEM).is_some_and(|status| {
+            let members = status.configuration.members();
+            members.iter().any(|id| id.node == node)
+        });
+        !removed || member
     }
 }

@@ -9,7 +9,7 @@ use coracle_driver::directory::{DirectoryCommand, DirectoryState, Fsm};
 use coracle_driver::fsm::{WorkerState, WorkerStatus};
 use coracle_driver::task::HostEntry;
 use coracle_driver::{Event, GroupStatus};
-use coracle_proto::{Configuration, GroupId, Index, Role};
+use coracle_proto::{Configuration, GroupId, Index, NodeId, ReplicaId, Role};
 use coracle_runtime::{CONTRACT, EPOCH};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::Shell;
 use super::call::{Call, Failure};
+use super::membership::{AddressBook, Chores, Follower};
 
 /// Without any change the node looks again after this long.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -26,13 +27,22 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reconciles until the node stops. Nothing is done before group 0 has applied `mark`, which it
 /// had applied in the node's last run: what is replayed was acted upon then.
-pub(super) async fn run(shell: Arc<Shell>, mark: Index) {
+pub(super) async fn run(shell: Arc<Shell>, mark: Index, book: AddressBook) {
     let mut changes = shell.changes();
     let mut leading = JoinSet::new();
+    let mut chores = Chores::new(&shell, book);
+    let mut follower = Follower::default();
     loop {
+        chores.heed_refusals(&shell);
+        chores.tell_address(&shell);
         let system = shell.views.get(GroupId::SYSTEM);
-        if let Some(applied) = system.and_then(|status| trusted(&status, mark)) {
-            reconcile(&shell, applied, &mut leading).await;
+        if let Some(applied) = system.and_then(|status| trusted(&status, mark))
+            && let Some(hosted) = hosted(&shell).await
+        {
+            let wanted = shell.directory.state();
+            let keep = chores.follow(&shell, &wanted, &hosted);
+            follower.follow(&shell, &wanted, &hosted, &keep);
+            reconcile(&shell, applied, wanted, hosted, &mut leading);
         }
         let quiet = tokio::time::timeout(INTERVAL, changes.changed()).await;
         if matches!(quiet, Ok(Err(_))) || shell.is_stopping() {
@@ -50,15 +60,19 @@ fn trusted(system: &WorkerStatus, mark: Index) -> Option<Index> {
     (runs && applied > 0 && applied >= mark).then_some(applied)
 }
 
-async fn reconcile(shell: &Arc<Shell>, applied: Index, leading: &mut JoinSet<()>) {
-    let wanted = shell.directory.state();
-    let Some(statuses) = shell.inbox.look(|node| node.statuses()).await else {
-        return;
-    };
-    let hosted: BTreeMap<GroupId, GroupStatus> = statuses
-        .into_iter()
-        .map(|status| (status.group, status))
-        .collect();
+async fn hosted(shell: &Shell) -> Option<BTreeMap<GroupId, GroupStatus>> {
+    let statuses = shell.inbox.look(|node| node.statuses()).await?;
+    let by_group = statuses.into_iter().map(|status| (status.group, status));
+    Some(by_group.collect())
+}
+
+fn reconcile(
+    shell: &Arc<Shell>,
+    applied: Index,
+    wanted: Arc<DirectoryState>,
+    hosted: BTreeMap<GroupId, GroupStatus>,
+    leading: &mut JoinSet<()>,
+) {
     let by_group: BTreeMap<GroupId, (&String, &Fsm)> = wanted
         .fsms
         .iter()
@@ -66,7 +80,7 @@ async fn reconcile(shell: &Arc<Shell>, applied: Index, leading: &mut JoinSet<()>
         .collect();
 
     for (group, (name, fsm)) in &by_group {
-        if !hosted.contains_key(group) && fsm.nodes.contains(&shell.node) && !fsm.retiring {
+        if !hosted.contains_key(group) && is_first_voter(shell.node, fsm) && !fsm.retiring {
             info!(%group, fsm = name, "hosting a new fsm");
             shell.inbox.push(host(*group, fsm));
         } else if hosted.contains_key(group) && is_starting(shell, *group) {
@@ -74,7 +88,13 @@ async fn reconcile(shell: &Arc<Shell>, applied: Index, leading: &mut JoinSet<()>
             shell.inbox.push(host(*group, fsm));
         }
     }
-    for group in hosted.keys() {
+    for (group, status) in &hosted {
+        if let Some((name, fsm)) = by_group.get(group)
+            && has_left(status.raft.id, fsm)
+        {
+            info!(%group, fsm = name, "this node runs the fsm no more: its replica is removed");
+            shell.inbox.push(Event::Remove { group: *group });
+        }
         // A group created after what this node has seen of the directory is not unwanted.
         let unwanted = *group != GroupId::SYSTEM && group.0 <= applied;
         if unwanted && !by_group.contains_key(group) {
@@ -161,14 +181,34 @@ fn host(group: GroupId, fsm: &Fsm) -> Event {
         group,
         born: 0,
         configuration: Configuration::initial(fsm.nodes.iter().copied()),
-        create: Some(MachineSpec {
-            plugin: fsm.plugin,
-            config: fsm.config.clone(),
-            limits: fsm.limits,
-            contract: CONTRACT.to_owned(),
-            epoch: EPOCH,
-        }),
+        create: Some(spec(fsm)),
     }
+}
+
+/// What the first entry of the fsm's log says.
+pub(super) fn spec(fsm: &Fsm) -> MachineSpec {
+    MachineSpec {
+        plugin: fsm.plugin,
+        config: fsm.config.clone(),
+        limits: fsm.limits,
+        contract: CONTRACT.to_owned(),
+        epoch: EPOCH,
+    }
+}
+
+/// Whether the node is to begin a replica of its own accord. Who was added later begins when the
+/// group's leader speaks to it, and who was removed does not begin again.
+fn is_first_voter(node: NodeId, fsm: &Fsm) -> bool {
+    let first = ReplicaId { node, born: 0 };
+    let members = fsm.members.as_ref();
+    fsm.nodes.contains(&node) && members.is_none_or(|members| members.all().any(|id| id == first))
+}
+
+/// Whether the group's committed configuration, which is newer than this replica, is without it.
+fn has_left(replica: ReplicaId, fsm: &Fsm) -> bool {
+    fsm.members.as_ref().is_some_and(|members| {
+        members.index >= replica.born && members.index > 0 && members.all().all(|id| id != replica)
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use coracle_client::Code;
 use coracle_driver::LeaderChange;
-use coracle_driver::directory::DirectoryHandle;
+use coracle_driver::directory::{DirectoryHandle, NodeRole};
 use coracle_driver::{Limits, Snapshots};
 use coracle_proto::{GroupId, NodeId};
 use coracle_transport::Transport;
@@ -20,7 +20,7 @@ use super::pool::Pool;
 use super::views::Views;
 use super::waiters::Waiters;
 use super::workers::{ReaderActor, WorkerActor};
-use crate::config::{Config, resolve_limits};
+use crate::config::{Config, Peer, resolve_limits};
 
 /// What the tasks of a node share.
 #[derive(Debug)]
@@ -65,16 +65,30 @@ impl Shell {
             .ok_or_else(|| Failure::not_applied(Code::Unavailable, "the node is starting"))
     }
 
-    /// Every node of the cluster, this one included, in ascending order.
+    /// The nodes that stay in the cluster and run fsms, in ascending order.
     pub(super) fn all_nodes(&self) -> Vec<NodeId> {
-        let mut nodes: Vec<NodeId> = self
-            .config
-            .peers
-            .iter()
-            .map(|peer| NodeId(peer.id))
-            .collect();
+        let members = &self.directory.state().members;
+        if members.nodes.is_empty() {
+            return self.founders();
+        }
+        let runs = members.nodes.iter();
+        runs.filter(|(_, node)| !node.leaving && node.role != NodeRole::Witness)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The nodes that the configuration names, this one included, in ascending order.
+    pub(super) fn founders(&self) -> Vec<NodeId> {
+        let peers = self.config.peers.iter();
+        let mut nodes: Vec<NodeId> = peers.map(|peer| NodeId(peer.id)).collect();
         nodes.sort_unstable();
         nodes
+    }
+
+    /// Where the configuration says that this node is reached.
+    pub(super) fn own_peer(&self) -> Option<&Peer> {
+        let mut peers = self.config.peers.iter();
+        peers.find(|peer| peer.id == self.node.0)
     }
 
     /// Limits of an fsm whose creator asks for none.

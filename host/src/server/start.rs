@@ -25,6 +25,7 @@ use super::consensus::{Consensus, Inbox};
 use super::dispatch::{self, Dispatch};
 use super::log_writer::{LogCounters, LogWriter};
 use super::machines::Sandboxes;
+use super::membership::{self, AddressBook};
 use super::notes;
 use super::peers::PeerHandler;
 use super::plugins::Plugins;
@@ -100,7 +101,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// What kept it from starting: the data folder, the certificates, an address in use.
 pub async fn start(config: Config) -> anyhow::Result<Handle> {
     // Before anything is written: a node started under another's name must leave no trace.
-    let transport = transport_config(&config)?;
+    let mut transport = transport_config(&config)?;
     let listener = TcpListener::bind(config.listen.http)
         .await
         .with_context(|| format!("cannot listen on {} for HTTP", config.listen.http))?;
@@ -109,12 +110,14 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
         let config = config.clone();
         tokio::task::spawn_blocking(move || storage::open(&config)).await??
     };
+    let book = AddressBook::open(&config)?;
+    transport.peers = book.first(&config);
     let Parts {
         shell,
         log,
         consensus,
         tasks,
-    } = assemble(config, transport, opened)?;
+    } = assemble(config, transport, opened, book)?;
     let (stop_http, mut stopped) = watch::channel(false);
     let service: Arc<dyn Service> = Arc::new(NodeService(Arc::clone(&shell)));
     let limits = shell.config.limits.http();
@@ -228,7 +231,12 @@ struct Parts {
     tasks: Vec<JoinHandle<()>>,
 }
 
-fn assemble(config: Config, transport: TransportConfig, storage: Storage) -> anyhow::Result<Parts> {
+fn assemble(
+    config: Config,
+    transport: TransportConfig,
+    storage: Storage,
+    book: AddressBook,
+) -> anyhow::Result<Parts> {
     let Storage {
         disk,
         store,
@@ -242,6 +250,7 @@ fn assemble(config: Config, transport: TransportConfig, storage: Storage) -> any
     let alarm = Alarm::new();
     let (notes, noted) = mpsc::unbounded_channel();
     let (transfers, transferred) = mpsc::unbounded_channel();
+    let (strangers, met) = mpsc::unbounded_channel();
     let plugins = Arc::new(Plugins::open(engine(&config)?, disk)?);
     let directory = DirectoryHandle::default();
     let machines: Arc<dyn Machines> = Arc::new(NativeMachines::new(
@@ -305,6 +314,7 @@ fn assemble(config: Config, transport: TransportConfig, storage: Storage) -> any
         context,
         reports,
         transfers,
+        strangers,
     };
     for (group, recovered) in &recovered.groups {
         dispatch.start_worker(*group, &recovered.floor);
@@ -313,7 +323,7 @@ fn assemble(config: Config, transport: TransportConfig, storage: Storage) -> any
         .groups
         .get(&GroupId::SYSTEM)
         .map_or(0, |system| system.applied);
-    if !recovered.groups.contains_key(&GroupId::SYSTEM) {
+    if !recovered.groups.contains_key(&GroupId::SYSTEM) && !shell.config.joined {
         inbox.push(host_system_group(&shell));
     }
     let log = LogWriter::start(store, writes, inbox.clone(), counters, alarm.clone())?;
@@ -321,7 +331,8 @@ fn assemble(config: Config, transport: TransportConfig, storage: Storage) -> any
     let tasks = vec![
         tokio::spawn(dispatch::run_transfers(Arc::clone(&shell), transferred)),
         tokio::spawn(notes::run(Arc::clone(&shell), noted)),
-        tokio::spawn(reconcile::run(Arc::clone(&shell), mark as Index)),
+        tokio::spawn(membership::welcome(Arc::clone(&shell), met)),
+        tokio::spawn(reconcile::run(Arc::clone(&shell), mark as Index, book)),
     ];
     Ok(Parts {
         shell,
@@ -400,7 +411,7 @@ fn host_system_group(shell: &Shell) -> Event {
     Event::Host {
         group: GroupId::SYSTEM,
         born: 0,
-        configuration: Configuration::initial(shell.all_nodes()),
+        configuration: Configuration::initial(shell.founders()),
         create: None,
     }
 }

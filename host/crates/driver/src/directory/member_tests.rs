@@ -184,7 +184,7 @@ fn a_taken_name_or_address_is_refused_with_its_owner() {
         ..newcomer(2)
     };
     let same_address = NewNode {
-        quic: named.quic.clone(),
+        quic: named.quic,
         ..newcomer(2)
     };
     let refused = |state: &mut DirectoryState, new| {
@@ -203,9 +203,12 @@ fn the_id_of_a_removed_node_never_comes_back_not_even_from_a_snapshot() {
         Err(Refusal::NotLeaving { node: 3 })
     );
     state.apply(3, 0, remove(3)).expect("leaves");
-    assert_eq!(state.wanted_system().voters, ids([1, 2]));
+    let fsm = tests::placed(Placement::All);
+    assert_eq!(state.wanted(&fsm).voters, ids([1, 2]));
+    assert_eq!(state.wanted_system().voters, ids([1, 2, 3]));
     assert!(!state.members.is_removed(NodeId(3)));
     state.apply(4, 0, drop_node(3)).expect("is gone");
+    assert_eq!(state.wanted_system().voters, ids([1, 2]));
     state.apply(5, 0, drop_node(3)).expect("may be repeated");
     state.apply(6, 0, remove(3)).expect("may be repeated");
 
@@ -278,7 +281,9 @@ fn a_node_is_replaced_at_the_moment_the_new_one_has_caught_up() {
 
     state.apply(5, 0, staged(4)).expect("has caught up");
 
-    assert_eq!(state.wanted_system().voters, ids([2, 3, 4]));
+    let fsm = tests::placed(Placement::All);
+    assert_eq!(state.wanted(&fsm).voters, ids([2, 3, 4]));
+    assert_eq!(state.wanted_system().voters, ids([1, 2, 3, 4]));
     assert_eq!(
         state.apply(6, 0, replace),
         Err(Refusal::Leaving { node: 1 })

@@ -131,13 +131,15 @@ impl DirectoryState {
         version::decode(bytes)
     }
 
-    /// What the members of group 0 are to be: every node runs it in full.
+    /// What the members of group 0 are to be: every node runs it in full, and one that leaves
+    /// stays until it is dropped.
     pub fn wanted_system(&self) -> Wanted {
-        let mut voters = self.members.with_role(NodeRole::Voter);
-        voters.extend(self.members.with_role(NodeRole::Witness));
+        let nodes = self.members.nodes.iter();
+        let (voters, learners): (Vec<_>, Vec<_>) = nodes.partition(|(_, node)| node.role.votes());
+        let ids = |nodes: Vec<(&NodeId, _)>| nodes.into_iter().map(|(id, _)| *id).collect();
         Wanted {
-            voters,
-            learners: self.members.with_role(NodeRole::Learner),
+            voters: ids(voters),
+            learners: ids(learners),
             witnesses: BTreeSet::new(),
         }
     }
