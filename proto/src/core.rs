@@ -5,8 +5,8 @@ use crate::impossible::{Impossible, impossible};
 use crate::log::Log;
 use crate::writes::Writes;
 use crate::{
-    Config, Effect, Effects, Entry, Envelope, HardState, Index, LogId, Message, PersistId,
-    ReplicaId, SnapshotMeta, Term,
+    Config, Configuration, Effect, Effects, Entry, Envelope, HardState, Index, LogId, Message,
+    PersistId, ReplicaId, SnapshotMeta, Term,
 };
 
 /// What one step wants done; empty between steps.
@@ -47,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) commit: Index,
     /// The last index told in [`Effect::Commit`], or covered by the snapshot.
     pub(crate) announced: Index,
+    /// Index of the last configuration told in [`Effect::ConfigurationCommitted`].
+    pub(crate) configuration_told: Index,
     pub(crate) writes: Writes,
     pub(crate) clock: Clock,
     pub(crate) out: Outbox,
@@ -67,14 +69,13 @@ impl Core {
     }
 
     /// Whether this replica may campaign: it votes in the configuration in force, or in the one
-    /// committed below an uncommitted change that takes its vote (thesis §4.2.2).
+    /// committed below an uncommitted change that takes its vote (thesis §4.2.2). Never a witness,
+    /// whose log lacks the payloads.
     pub(crate) fn is_promotable(&self) -> bool {
-        let voter = |at| {
-            self.log
-                .configuration_at(at)
-                .is_some_and(|configuration| configuration.is_voter(self.id()))
+        let electable = |configuration: &Configuration| {
+            configuration.is_voter(self.id()) && !configuration.is_witness(self.id())
         };
-        voter(self.log.last().index) || voter(self.commit)
+        electable(self.log.configuration()) || electable(self.configuration_committed())
     }
 
     /// Says something as of the current term, once that term is durable.

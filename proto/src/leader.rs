@@ -21,8 +21,10 @@ const MAX_UNCOMMITTED_ENTRIES: usize = 1 << 16;
 /// What only a leader knows. Replication is in `replication`, commitment in `commit`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
-    /// Everybody in the configuration but this replica.
+    /// Everybody in the configuration but this replica, and removed members that do not know it.
     pub(crate) peers: BTreeMap<ReplicaId, Progress>,
+    /// Some of them are not in the configuration in force.
+    pub(crate) departing: bool,
     /// Index of the no-op that opened the term.
     pub(crate) first: Index,
     pub(crate) uncommitted: Uncommitted,
@@ -35,13 +37,10 @@ pub(crate) struct Leader {
 impl Leader {
     pub(crate) fn new(core: &Core) -> Self {
         let last = core.log.last().index;
-        let members = core.log.configuration().members();
-        let peers = members
-            .into_iter()
-            .filter(|id| *id != core.id())
-            .map(|id| (id, Progress::new(last)))
-            .collect();
+        let peers = core.audience();
+        let now = core.log.configuration();
         Self {
+            departing: !peers.keys().all(|id| now.is_member(*id)),
             peers,
             first: last + 1,
             uncommitted: Uncommitted::default(),
@@ -101,6 +100,7 @@ impl Leader {
     /// finished something (thesis §6.2; a hung disk must not be hidden by heartbeats).
     pub(crate) fn check_quorum(&mut self, core: &mut Core) -> bool {
         core.clock.restart_quorum_check(&core.config);
+        self.forget_the_removed(core);
         let own = core.id();
         let active = |id: &ReplicaId| {
             let active = self.peers.get(id).is_some_and(|peer| peer.active);
@@ -143,7 +143,7 @@ impl Leader {
     }
 
     /// Appends to the own log and sends it on at once, in parallel with the own disk.
-    fn append(
+    pub(crate) fn append(
         &mut self,
         core: &mut Core,
         kind: EntryKind,

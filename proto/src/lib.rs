@@ -35,6 +35,7 @@ mod snapshot;
 
 mod commit;
 mod leader;
+mod membership;
 mod progress;
 mod read_index;
 mod replication;

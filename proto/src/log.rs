@@ -114,6 +114,16 @@ impl Log {
         self.configurations.get(after.checked_sub(1)?)
     }
 
+    /// The configurations set above `after` and up to `through`, ascending.
+    pub(crate) fn configurations(
+        &self,
+        after: Index,
+        through: Index,
+    ) -> impl Iterator<Item = &Configuration> {
+        let set = self.configurations.iter();
+        set.filter(move |c| after < c.index && c.index <= through)
+    }
+
     /// Appends one entry, which the caller has checked to come right after the last.
     pub(crate) fn append(&mut self, entry: Entry) -> Result<(), Impossible> {
         if entry.kind == EntryKind::Configuration {

@@ -40,11 +40,13 @@ pub(crate) struct Progress {
     pub(crate) round: u64,
     /// The highest commit index it was told.
     pub(crate) told_commit: Index,
+    /// It is a witness: payloads and snapshot files are spared it.
+    pub(crate) witness: bool,
 }
 
 impl Progress {
     /// A peer of which nothing is known; the leader's last entry is where it starts to look.
-    pub(crate) fn new(last: Index) -> Self {
+    pub(crate) fn new(last: Index, witness: bool) -> Self {
         Self {
             matched: 0,
             next: last + 1,
@@ -54,6 +56,7 @@ impl Progress {
             was_active: false,
             round: 0,
             told_commit: 0,
+            witness,
         }
     }
 
@@ -202,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_match_turns_probing_into_pipelining() {
-        let mut peer = Progress::new(10);
+        let mut peer = Progress::new(10, false);
         assert!(peer.on_rejected(10, id(6)));
         assert_eq!((peer.matched, peer.next), (0, 7));
         assert!(peer.on_matched(6, 0));
@@ -212,7 +215,7 @@ mod tests {
 
     #[test]
     fn stale_answers_change_nothing() {
-        let mut peer = Progress::new(10);
+        let mut peer = Progress::new(10, false);
         peer.on_matched(8, 0);
         peer.on_sent(12, 30);
         let before = peer.clone();
@@ -251,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_rejection_while_pipelining_goes_back_to_the_match() {
-        let mut peer = Progress::new(10);
+        let mut peer = Progress::new(10, false);
         peer.on_matched(10, 0);
         peer.on_sent(14, 1);
         assert!(peer.on_rejected(14, id(12)));
@@ -261,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_ends_when_the_match_reaches_the_log() {
-        let mut peer = Progress::new(10);
+        let mut peer = Progress::new(10, false);
         peer.feed = Feed::Snapshot { last: 8 };
         peer.on_matched(3, 5);
         assert_eq!(peer.feed, Feed::Snapshot { last: 8 });

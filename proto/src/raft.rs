@@ -53,6 +53,7 @@ impl Raft {
                 log,
                 commit: applied,
                 announced: applied,
+                configuration_told: 0,
                 writes: Writes::default(),
                 clock,
                 out: Outbox::default(),
@@ -78,7 +79,9 @@ impl Raft {
             }
             None => self.dispatch(input),
         };
+        let outcome = outcome.and_then(|()| self.settle_membership());
         self.core.announce_commit();
+        self.core.announce_configurations();
         if before != (self.core.term(), self.leader(), self.state.role()) {
             let (term, leader) = (self.core.term(), self.leader());
             let changed = Effect::LeaderChanged { term, leader };
@@ -208,10 +211,7 @@ impl Raft {
                 _ => self.campaign(jitter),
             },
             Input::Propose { id, payload } => self.on_propose(id, payload),
-            Input::ChangeConfiguration { .. } => {
-                refuse(input, self.leader(), &mut self.core.out.events);
-                Ok(())
-            }
+            Input::ChangeConfiguration { id, change } => self.on_change_configuration(id, change),
             Input::Read { id, mode } => {
                 self.on_read(id, mode);
                 Ok(())
@@ -325,7 +325,7 @@ impl Raft {
 }
 
 /// Every proposal and read ends in one effect, also where nobody leads.
-fn refuse(input: Input, leader: Option<ReplicaId>, effects: &mut Effects) {
+pub(crate) fn refuse(input: Input, leader: Option<ReplicaId>, effects: &mut Effects) {
     let reason = RefuseReason::NotLeader { leader };
     match input {
         Input::Propose { id, payload } => effects.push(Effect::Refused {

@@ -19,6 +19,9 @@ impl Raft {
         if group != self.core.config.group || to != own || from == own {
             return Ok(());
         }
+        if self.core.is_removed(from) && self.answer_removed(from, term, &message) {
+            return Ok(());
+        }
         if !matches!(message, Message::Quiesce { .. }) {
             self.wake();
         }
@@ -55,6 +58,24 @@ impl Raft {
             self.adopt(term);
         }
         self.on_message(from, message)
+    }
+
+    /// A replica whose removal is committed may not know it and campaign: it gets no vote, and its
+    /// term is nobody's business. What it says as the leader that it may still be counts. True if
+    /// nothing more is to be done.
+    fn answer_removed(&mut self, from: ReplicaId, term: Term, message: &Message) -> bool {
+        match message {
+            Message::Vote { kind, .. } => {
+                let (kind, granted) = (*kind, false);
+                self.core.send(from, Message::VoteReply { kind, granted });
+                true
+            }
+            Message::VoteReply { .. }
+            | Message::AppendReply(_)
+            | Message::HeartbeatReply { .. }
+            | Message::ReadIndex { .. } => term > self.core.term(),
+            _ => false,
+        }
     }
 
     /// A message of the current term.

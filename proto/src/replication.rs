@@ -1,10 +1,14 @@
 //! A leader feeding its peers: probing, pipelining, rejections, reading back from the log.
 
+use bytes::Bytes;
+
 use crate::core::Core;
 use crate::impossible::{Impossible, impossible};
 use crate::leader::Leader;
 use crate::progress::{Feed, Progress};
-use crate::{AppendOutcome, Effect, Entry, Index, LogId, Message, ReplicaId};
+use crate::{
+    AppendOutcome, Effect, Entry, EntryKind, Index, LogId, Message, ReplicaId, SnapshotMeta,
+};
 
 /// What a peer should get next.
 enum Plan {
@@ -133,14 +137,31 @@ fn feed(core: &mut Core, to: ReplicaId, peer: &mut Progress, mut even_empty: boo
                 return;
             }
             Plan::Snapshot => {
-                let last = core.log.snapshot().index;
-                peer.feed = Feed::Snapshot { last };
-                core.out.events.push(Effect::SendSnapshot { to });
+                offer_snapshot(core, to, peer);
                 return;
             }
         }
         even_empty = false;
     }
+}
+
+/// A witness has no state: what the snapshot covers is all it needs, and it installs that without
+/// a file. Whether it arrived shows in the answer to the next probe.
+fn offer_snapshot(core: &mut Core, to: ReplicaId, peer: &mut Progress) {
+    let last = core.log.snapshot();
+    peer.feed = Feed::Snapshot { last: last.index };
+    if !peer.witness {
+        core.out.events.push(Effect::SendSnapshot { to });
+        return;
+    }
+    if let Some(configuration) = core.log.configuration_at(last.index).cloned() {
+        let meta = SnapshotMeta {
+            last,
+            configuration,
+        };
+        core.send(to, Message::Snapshot { meta });
+    }
+    peer.on_snapshot_sent();
 }
 
 fn plan(core: &Core, peer: &Progress, even_empty: bool) -> Plan {
@@ -178,12 +199,15 @@ fn plan(core: &Core, peer: &Progress, even_empty: bool) -> Plan {
     }
 }
 
-fn send_append(core: &mut Core, to: ReplicaId, peer: &mut Progress, entries: Vec<Entry>) {
+fn send_append(core: &mut Core, to: ReplicaId, peer: &mut Progress, mut entries: Vec<Entry>) {
     let index = peer.next - 1;
     let Some(term) = core.log.term_at(index) else {
         return;
     };
     let last = entries.last().map_or(index, |entry| entry.index);
+    if peer.witness {
+        strip(&mut entries);
+    }
     let bytes = entries.iter().map(|entry| entry.payload.len()).sum();
     let commit = core.commit;
     peer.on_sent(last, bytes);
@@ -194,6 +218,12 @@ fn send_append(core: &mut Core, to: ReplicaId, peer: &mut Progress, entries: Vec
         commit,
     };
     core.send(to, message);
+}
+
+/// What a witness keeps: everything but the payloads of commands.
+fn strip(entries: &mut [Entry]) {
+    let commands = entries.iter_mut().filter(|e| e.kind == EntryKind::Normal);
+    commands.for_each(|entry| entry.payload = Bytes::new());
 }
 
 /// Whether an empty append would tell a pipelined peer of commitment that it has not been told.

@@ -63,6 +63,7 @@ mod tests {
             step(&mut raft, from(2, 3, snapshot(id(2, 9)))),
             [
                 "install-snapshot w3.1 term=3 2/9 voters=(n2.0 n3.0 n4.0) truncate=true",
+                "configuration-committed 2 voters=(n2.0 n3.0 n4.0)",
                 "leader t3 n2.0"
             ]
         );
@@ -82,7 +83,7 @@ mod tests {
     fn a_snapshot_of_the_current_term_is_not_acknowledged_early_either() {
         let mut raft = follower(&[1, 1]);
         let effects = step(&mut raft, from(2, 1, snapshot(id(1, 9))));
-        assert_eq!(effects.len(), 2, "{effects:?}");
+        assert_eq!(effects.len(), 3, "{effects:?}");
         assert_eq!(
             step(&mut raft, from(2, 1, append(id(1, 9), &[], 9))),
             [""; 0],

@@ -148,7 +148,8 @@ impl Configuration {
         }
     }
 
-    fn is_member(&self, id: ReplicaId) -> bool {
+    /// Whether `id` receives the log.
+    pub fn is_member(&self, id: ReplicaId) -> bool {
         self.is_voter(id) || self.learners.contains(&id) || self.learners_next.contains(&id)
     }
 
