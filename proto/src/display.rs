@@ -3,8 +3,9 @@
 use std::fmt::{Display, Formatter, Result};
 
 use crate::{
-    AppendOutcome, Change, ConfigurationChange, Effect, Entry, EntryKind, Envelope, HardState,
-    Input, Message, PersistId, RefuseReason, SnapshotMeta, TransferOutcome, Transition, VoteKind,
+    AppendOutcome, Change, ConfigurationChange, DEFAULT_PRIORITY, Effect, Entry, EntryKind,
+    Envelope, HardState, Input, Message, PersistId, ReadMode, RefuseReason, SnapshotMeta,
+    TransferOutcome, Transition, VoteKind,
 };
 
 impl Display for PersistId {
@@ -78,14 +79,39 @@ impl Display for Message {
             Self::AppendReply(AppendOutcome::Rejected { rejected, hint }) => {
                 write!(f, "rejected {rejected} hint={hint}")
             }
-            Self::Heartbeat { commit, round } => {
-                write!(f, "heartbeat commit={commit} round={round}")
+            Self::Heartbeat {
+                commit,
+                round,
+                lease,
+            } => {
+                let lease = if *lease { " lease" } else { "" };
+                write!(f, "heartbeat commit={commit} round={round}{lease}")
             }
-            Self::HeartbeatReply { round } => write!(f, "heartbeat-reply round={round}"),
+            Self::HeartbeatReply {
+                round,
+                hold,
+                priority,
+            } => {
+                write!(f, "heartbeat-reply round={round}")?;
+                if !hold.is_zero() {
+                    write!(f, " hold={hold:?}")?;
+                }
+                if *priority != DEFAULT_PRIORITY {
+                    write!(f, " priority={priority}")?;
+                }
+                Ok(())
+            }
             Self::Snapshot { meta } => write!(f, "snapshot {meta}"),
             Self::Quiesce { last, commit } => write!(f, "quiesce last={last} commit={commit}"),
             Self::TimeoutNow => write!(f, "timeout-now"),
-            Self::ReadIndex { round } => write!(f, "read-index round={round}"),
+            Self::ReadIndex { round, mode } => {
+                let lease = match mode {
+                    ReadMode::Index => "",
+                    ReadMode::Lease => " lease",
+                };
+                write!(f, "read-index round={round}{lease}")
+            }
+            Self::Wake => write!(f, "wake"),
             Self::ReadIndexReply {
                 round,
                 index: Some(index),

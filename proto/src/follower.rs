@@ -1,5 +1,7 @@
 //! Answering a leader: appends and heartbeats.
 
+use std::time::Duration;
+
 use crate::core::Core;
 use crate::impossible::{Impossible, impossible};
 use crate::{AppendOutcome, Entry, Index, LogId, Message, ReplicaId, Term};
@@ -47,8 +49,18 @@ impl Core {
             );
         }
         self.follow_commit(commit, last.index);
-        self.send(from, Message::HeartbeatReply { round });
+        let reply = self.heartbeat_reply(round);
+        self.send(from, reply);
         Ok(())
+    }
+
+    /// An echo without a promise.
+    pub(crate) fn heartbeat_reply(&self, round: u64) -> Message {
+        Message::HeartbeatReply {
+            round,
+            hold: Duration::ZERO,
+            priority: self.config.priority,
+        }
     }
 
     pub(crate) fn answer_matched(&mut self, to: ReplicaId, index: Index) {

@@ -92,7 +92,15 @@ impl Leader {
         for (id, peer) in &mut self.peers {
             let commit = core.commit.min(peer.matched);
             peer.told_commit = peer.told_commit.max(commit);
-            core.send(*id, Message::Heartbeat { commit, round });
+            let lease = false;
+            core.send(
+                *id,
+                Message::Heartbeat {
+                    commit,
+                    round,
+                    lease,
+                },
+            );
         }
     }
 

@@ -1,6 +1,8 @@
 //! Messages between replicas of one group.
 
-use crate::{Entry, GroupId, Index, LogId, ReplicaId, SnapshotMeta, Term};
+use std::time::Duration;
+
+use crate::{Entry, GroupId, Index, LogId, ReadMode, ReplicaId, SnapshotMeta, Term};
 
 /// A message with its address. Both ends are replica ids: a replica answers only what is
 /// addressed to its own `born`.
@@ -64,11 +66,19 @@ pub enum Message {
         commit: Index,
         /// The leader's own counter of rounds, echoed by the addressee.
         round: u64,
+        /// The leader would count the echo towards its lease: whoever answers with `hold` votes
+        /// for nobody else so long.
+        lease: bool,
     },
     /// Answer to `Heartbeat`.
     HeartbeatReply {
         /// The round that is answered.
         round: u64,
+        /// For how long from the receipt on the sender helps to elect nobody, unless the leader
+        /// hands over; zero if it promises nothing. In whole microseconds.
+        hold: Duration,
+        /// The sender's election priority.
+        priority: u8,
     },
     /// InstallSnapshot (thesis §5.3). The data goes over the bulk connection first; the driver
     /// hands this to the core once the file is complete and durable.
@@ -91,6 +101,8 @@ pub enum Message {
     ReadIndex {
         /// The asker's own counter, echoed in the answer.
         round: u64,
+        /// How the leader may make sure that it still leads.
+        mode: ReadMode,
     },
     /// Answer to `ReadIndex`, once a round of heartbeats that began after it was confirmed.
     ReadIndexReply {
@@ -99,6 +111,8 @@ pub enum Message {
         /// The read point; `None`: refused, the asker may try again.
         index: Option<Index>,
     },
+    /// A follower that had fallen silent was disturbed, and asks its leader to show that it lives.
+    Wake,
 }
 
 /// What became of an `Append` or a `Snapshot`.

@@ -90,7 +90,7 @@ impl Raft {
                 State::Leader(leader) => leader.on_append_reply(&mut self.core, from, outcome),
                 _ => Ok(()),
             },
-            Message::HeartbeatReply { round } => {
+            Message::HeartbeatReply { round, .. } => {
                 if let State::Leader(leader) = &mut self.state {
                     leader.on_heartbeat_reply(&mut self.core, from, round);
                 }
@@ -104,7 +104,7 @@ impl Raft {
                 self.follow(from)?;
                 self.core.on_append(from, prev, entries, commit)
             }
-            Message::Heartbeat { commit, round } => {
+            Message::Heartbeat { commit, round, .. } => {
                 self.follow(from)?;
                 self.core.on_heartbeat(from, commit, round)
             }
@@ -117,9 +117,10 @@ impl Raft {
                 self.on_quiesce(last, commit);
                 Ok(())
             }
-            Message::TimeoutNow | Message::ReadIndex { .. } | Message::ReadIndexReply { .. } => {
-                Ok(())
-            }
+            Message::TimeoutNow
+            | Message::ReadIndex { .. }
+            | Message::ReadIndexReply { .. }
+            | Message::Wake => Ok(()),
         }
     }
 
@@ -160,8 +161,8 @@ impl Raft {
             },
             Message::Append { prev, .. } => rejected(prev.index),
             Message::Snapshot { meta } => rejected(meta.last.index),
-            Message::Heartbeat { round, .. } => Message::HeartbeatReply { round: *round },
-            Message::Quiesce { .. } => Message::HeartbeatReply { round: 0 },
+            Message::Heartbeat { round, .. } => self.core.heartbeat_reply(*round),
+            Message::Quiesce { .. } | Message::Wake => self.core.heartbeat_reply(0),
             Message::VoteReply { .. }
             | Message::AppendReply(_)
             | Message::HeartbeatReply { .. }

@@ -150,11 +150,19 @@ pub(crate) fn rejected(rejected: Index, hint: LogId) -> Message {
 }
 
 pub(crate) fn heartbeat(commit: Index, round: u64) -> Message {
-    Message::Heartbeat { commit, round }
+    Message::Heartbeat {
+        commit,
+        round,
+        lease: false,
+    }
 }
 
 pub(crate) fn heartbeat_reply(round: u64) -> Message {
-    Message::HeartbeatReply { round }
+    Message::HeartbeatReply {
+        round,
+        hold: Duration::ZERO,
+        priority: crate::DEFAULT_PRIORITY,
+    }
 }
 
 pub(crate) fn propose(payload: &'static str) -> Input {

@@ -105,8 +105,8 @@ impl Writes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::replica;
-    use crate::{GroupId, Message};
+    use crate::GroupId;
+    use crate::testing::{heartbeat_reply, replica};
 
     fn envelope() -> Envelope {
         Envelope {
@@ -114,7 +114,7 @@ mod tests {
             from: replica(1),
             to: replica(2),
             term: 1,
-            message: Message::HeartbeatReply { round: 0 },
+            message: heartbeat_reply(0),
         }
     }
 

@@ -143,6 +143,7 @@ fn kind(message: &Message) -> &'static str {
         Message::Snapshot { .. } => "snapshot",
         Message::Quiesce { .. } => "quiesce",
         Message::TimeoutNow => "timeout-now",
+        Message::Wake => "wake",
         Message::ReadIndex { .. } => "read-index",
         Message::ReadIndexReply { .. } => "read-index-reply",
     }

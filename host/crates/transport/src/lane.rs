@@ -244,7 +244,11 @@ mod tests {
             from: replica(1),
             to: replica(2),
             term: 1,
-            message: Message::Heartbeat { commit: 0, round },
+            message: Message::Heartbeat {
+                commit: 0,
+                round,
+                lease: false,
+            },
         }
     }
 

@@ -68,6 +68,7 @@ fn kind(message: &Message) -> &'static str {
         Message::Snapshot { .. } => "MsgSnap",
         Message::Quiesce { .. } => "MsgQuiesce",
         Message::TimeoutNow => "MsgTimeoutNow",
+        Message::Wake => "MsgWake",
         Message::ReadIndex { .. } => "MsgReadIndex",
         Message::ReadIndexReply { .. } => "MsgReadIndexResp",
     }

@@ -16,6 +16,14 @@
 //! 7 heartbeat reply round
 //! 8 snapshot        last: log id, configuration
 //! 9 quiesce         last: log id, commit
+//! 10 timeout now
+//! 11 read index     round
+//! 12 read granted   round, index
+//! 13 read refused   round
+//! 14 heartbeat      commit, round; the leader asks for a promise
+//! 15 promise        round, hold in microseconds, u8 priority; a heartbeat reply that does not fit 7
+//! 16 lease read     round
+//! 17 wake
 //! configuration     index, 4 x (count, replica* ascending): voters, outgoing, learners,
 //!                   next learners, u8 auto leave
 //! ```

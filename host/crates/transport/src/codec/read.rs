@@ -1,10 +1,11 @@
 //! Bytes to envelope.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use coracle_proto::{
-    AppendOutcome, Configuration, Entry, EntryKind, Envelope, GroupId, LogId, Message, NodeId,
-    ReplicaId, SnapshotMeta, VoteKind,
+    AppendOutcome, Configuration, DEFAULT_PRIORITY, Entry, EntryKind, Envelope, GroupId, LogId,
+    Message, NodeId, ReadMode, ReplicaId, SnapshotMeta, VoteKind,
 };
 
 use super::CodecError;
@@ -47,10 +48,19 @@ fn message(reader: &mut Reader) -> Result<Message, CodecError> {
         tag::HEARTBEAT => Message::Heartbeat {
             commit: reader.varint("commit")?,
             round: reader.varint("round")?,
+            lease: false,
+        },
+        tag::LEASE_HEARTBEAT => Message::Heartbeat {
+            commit: reader.varint("commit")?,
+            round: reader.varint("round")?,
+            lease: true,
         },
         tag::HEARTBEAT_REPLY => Message::HeartbeatReply {
             round: reader.varint("round")?,
+            hold: Duration::ZERO,
+            priority: DEFAULT_PRIORITY,
         },
+        tag::HEARTBEAT_PROMISE => heartbeat_promise(reader)?,
         tag::SNAPSHOT => Message::Snapshot {
             meta: snapshot_meta(reader)?,
         },
@@ -61,7 +71,13 @@ fn message(reader: &mut Reader) -> Result<Message, CodecError> {
         tag::TIMEOUT_NOW => Message::TimeoutNow,
         tag::READ_INDEX => Message::ReadIndex {
             round: reader.varint("round")?,
+            mode: ReadMode::Index,
         },
+        tag::READ_LEASE => Message::ReadIndex {
+            round: reader.varint("round")?,
+            mode: ReadMode::Lease,
+        },
+        tag::WAKE => Message::Wake,
         tag::READ_INDEX_GRANTED => Message::ReadIndexReply {
             round: reader.varint("round")?,
             index: Some(reader.varint("read index")?),
@@ -76,6 +92,24 @@ fn message(reader: &mut Reader) -> Result<Message, CodecError> {
                 found,
             });
         }
+    })
+}
+
+/// Every message has one encoding: what fits the short form is refused in this one.
+fn heartbeat_promise(reader: &mut Reader) -> Result<Message, CodecError> {
+    let round = reader.varint("round")?;
+    let hold = Duration::from_micros(reader.varint("hold")?);
+    let priority = reader.byte("priority")?;
+    if hold.is_zero() && priority == DEFAULT_PRIORITY {
+        return Err(CodecError::Tag {
+            field: "heartbeat reply",
+            found: tag::HEARTBEAT_PROMISE,
+        });
+    }
+    Ok(Message::HeartbeatReply {
+        round,
+        hold,
+        priority,
     })
 }
 

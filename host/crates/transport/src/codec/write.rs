@@ -1,10 +1,12 @@
 //! Envelope to bytes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use coracle_proto::{
-    AppendOutcome, Configuration, Entry, Envelope, LogId, Message, ReplicaId, SnapshotMeta,
+    AppendOutcome, Configuration, DEFAULT_PRIORITY, Entry, Envelope, LogId, Message, ReadMode,
+    ReplicaId, SnapshotMeta,
 };
 
 use super::varint::{self, put};
@@ -23,6 +25,10 @@ pub(super) mod tag {
     pub(crate) const READ_INDEX: u8 = 11;
     pub(crate) const READ_INDEX_GRANTED: u8 = 12;
     pub(crate) const READ_INDEX_REFUSED: u8 = 13;
+    pub(crate) const LEASE_HEARTBEAT: u8 = 14;
+    pub(crate) const HEARTBEAT_PROMISE: u8 = 15;
+    pub(crate) const READ_LEASE: u8 = 16;
+    pub(crate) const WAKE: u8 = 17;
 }
 
 /// Bits of the byte that ends the fixed sets of a configuration.
@@ -87,15 +93,23 @@ fn message(out: &mut BytesMut, message: &Message) {
             }
         }
         Message::AppendReply(outcome) => append_outcome(out, *outcome),
-        Message::Heartbeat { commit, round } => {
-            out.put_u8(tag::HEARTBEAT);
+        Message::Heartbeat {
+            commit,
+            round,
+            lease,
+        } => {
+            out.put_u8(match lease {
+                false => tag::HEARTBEAT,
+                true => tag::LEASE_HEARTBEAT,
+            });
             put(out, *commit);
             put(out, *round);
         }
-        Message::HeartbeatReply { round } => {
-            out.put_u8(tag::HEARTBEAT_REPLY);
-            put(out, *round);
-        }
+        Message::HeartbeatReply {
+            round,
+            hold,
+            priority,
+        } => heartbeat_reply(out, *round, *hold, *priority),
         Message::Snapshot { meta } => {
             out.put_u8(tag::SNAPSHOT);
             snapshot_meta(out, meta);
@@ -106,10 +120,14 @@ fn message(out: &mut BytesMut, message: &Message) {
             put(out, *commit);
         }
         Message::TimeoutNow => out.put_u8(tag::TIMEOUT_NOW),
-        Message::ReadIndex { round } => {
-            out.put_u8(tag::READ_INDEX);
+        Message::ReadIndex { round, mode } => {
+            out.put_u8(match mode {
+                ReadMode::Index => tag::READ_INDEX,
+                ReadMode::Lease => tag::READ_LEASE,
+            });
             put(out, *round);
         }
+        Message::Wake => out.put_u8(tag::WAKE),
         Message::ReadIndexReply {
             round,
             index: Some(index),
@@ -123,6 +141,19 @@ fn message(out: &mut BytesMut, message: &Message) {
             put(out, *round);
         }
     }
+}
+
+/// The short form is the common one: no promise, no priority of its own.
+fn heartbeat_reply(out: &mut BytesMut, round: u64, hold: Duration, priority: u8) {
+    if hold.is_zero() && priority == DEFAULT_PRIORITY {
+        out.put_u8(tag::HEARTBEAT_REPLY);
+        put(out, round);
+        return;
+    }
+    out.put_u8(tag::HEARTBEAT_PROMISE);
+    put(out, round);
+    put(out, u64::try_from(hold.as_micros()).unwrap_or(u64::MAX));
+    out.put_u8(priority);
 }
 
 fn append_outcome(out: &mut BytesMut, outcome: AppendOutcome) {

@@ -341,6 +341,10 @@ pub(crate) fn heartbeat(from: NodeId, to: NodeId, group: u64, round: u64) -> Env
         from: replica(from),
         to: replica(to),
         term: 1,
-        message: Message::Heartbeat { commit: 0, round },
+        message: Message::Heartbeat {
+            commit: 0,
+            round,
+            lease: false,
+        },
     }
 }

@@ -1,9 +1,11 @@
 //! The encoding of envelopes: pinned bytes, round trips, and hostile input.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use coracle_proto::{
-    AppendOutcome, Configuration, Entry, EntryKind, Envelope, GroupId, LogId, Message, NodeId,
-    ReplicaId, SnapshotMeta, VoteKind,
+    AppendOutcome, Configuration, DEFAULT_PRIORITY, Entry, EntryKind, Envelope, GroupId, LogId,
+    Message, NodeId, ReadMode, ReplicaId, SnapshotMeta, VoteKind,
 };
 use coracle_transport::codec::{COPY_BELOW, CodecError, decode, encode, weight};
 use proptest::collection::{btree_set, vec};
@@ -111,9 +113,17 @@ fn specimens() -> Vec<(&'static str, Message)> {
             Message::Heartbeat {
                 commit: 1000,
                 round: 5,
+                lease: false,
             },
         ),
-        ("heartbeat-reply", Message::HeartbeatReply { round: 5 }),
+        (
+            "heartbeat-reply",
+            Message::HeartbeatReply {
+                round: 5,
+                hold: Duration::ZERO,
+                priority: DEFAULT_PRIORITY,
+            },
+        ),
         (
             "snapshot",
             Message::Snapshot {
@@ -288,8 +298,25 @@ fn any_message() -> impl Strategy<Value = Message> {
         (any::<u64>(), any_id()).prop_map(|(rejected, hint)| Message::AppendReply(
             AppendOutcome::Rejected { rejected, hint }
         )),
-        any::<(u64, u64)>().prop_map(|(commit, round)| Message::Heartbeat { commit, round }),
-        any::<u64>().prop_map(|round| Message::HeartbeatReply { round }),
+        any::<(u64, u64, bool)>().prop_map(|(commit, round, lease)| Message::Heartbeat {
+            commit,
+            round,
+            lease
+        }),
+        any::<(u64, u32, u8)>().prop_map(|(round, micros, priority)| Message::HeartbeatReply {
+            round,
+            hold: Duration::from_micros(micros.into()),
+            priority,
+        }),
+        any::<(u64, bool)>().prop_map(|(round, lease)| Message::ReadIndex {
+            round,
+            mode: if lease {
+                ReadMode::Lease
+            } else {
+                ReadMode::Index
+            },
+        }),
+        Just(Message::Wake),
         (any_id(), any_configuration()).prop_map(|(last, configuration)| Message::Snapshot {
             meta: SnapshotMeta {
                 last,
