@@ -45,6 +45,8 @@ pub mod quorum;
 mod display;
 
 #[cfg(test)]
+mod paper;
+#[cfg(test)]
 mod pitfalls;
 #[cfg(test)]
 mod testing;

@@ -5,6 +5,7 @@ mod confchange;
 mod datadriven;
 mod interaction;
 mod interactions;
+mod paper;
 mod pitfalls;
 mod quick;
 mod random;
