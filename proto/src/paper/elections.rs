@@ -71,7 +71,8 @@ fn candidate_start_new_election() {
 #[test]
 fn leader_election_in_one_round_rpc() {
     use Role::{Candidate, Follower, Leader};
-    let cases: [(u64, &[(u64, bool)], Role); 13] = [
+    type Case = (u64, &'static [(u64, bool)], Role);
+    let cases: [Case; 13] = [
         (1, &[], Leader),
         (3, &[(2, true), (3, true)], Leader),
         (3, &[(2, true)], Leader),

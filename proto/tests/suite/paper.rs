@@ -70,6 +70,7 @@ fn heartbeat(raft: &Raft) -> Input {
         message: Message::Heartbeat {
             commit: 0,
             round: 0,
+            lease: false,
         },
     })
 }
