@@ -12,6 +12,7 @@ mod local;
 mod plugin;
 mod progress;
 mod query;
+mod recover;
 mod snapshot;
 mod start;
 mod status;
@@ -117,6 +118,8 @@ enum Command {
     Upgrade(fsm::Upgrade),
     /// Take a snapshot of an fsm now
     Snapshot(snapshot::Snapshot),
+    /// Go on after a majority of the nodes is lost for good; offline
+    Recover(recover::Recover),
     /// Show how the nodes see the cluster
     Status(status::Status),
     /// Measure
@@ -200,6 +203,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Fsm(command) => command.run(global).await,
         Command::Upgrade(command) => command.run(global).await,
         Command::Snapshot(command) => command.run(global).await,
+        Command::Recover(command) => command.run(global),
         Command::Status(command) => command.run(global).await,
         Command::Bench(command) => command.run(global).await,
     }
@@ -248,6 +252,9 @@ mod tests {
             "coracle status --timeout 11m",
             "coracle status --endpoint ftp://a",
             "coracle init --nodes three",
+            "coracle recover",
+            "coracle recover --data-dir d --survivors x",
+            "coracle recover --data-dir d --config c",
             "coracle bench apply --clients 0",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

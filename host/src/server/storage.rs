@@ -19,7 +19,7 @@ use crate::config::Config;
 pub const FIRST_START: &str = "first-start";
 
 /// Folder of the snapshot files.
-const SNAPSHOTS: &str = "snapshots";
+pub const SNAPSHOTS: &str = "snapshots";
 
 /// What a node has on disk.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use crate::errors::refused;
 use crate::index::LogIndex;
 use crate::record::{Cause, Record, ReplicaState};
 use crate::row::Location;
+use crate::store::Replacement;
 
 /// A commit's stream must be addressed with 32 bits; this is far below, and far above any batch.
 const MAX_COMMIT_BYTES: usize = 1024 * 1024 * 1024;
@@ -241,6 +242,24 @@ impl<'a> Batch<'a> {
             self.staged.insert(group, Staged::Absent { removed });
         }
         Ok(())
+    }
+
+    /// Puts a replica without entries in the place of whatever is here.
+    pub(crate) fn replace(
+        &mut self,
+        group: GroupId,
+        replacement: &Replacement,
+    ) -> Result<(), LogError> {
+        let hosted = Hosted {
+            born: replacement.born,
+            hard_state: replacement.hard_state,
+            applied: 0,
+            floor: 0,
+            snapshot: 0,
+            last: 0,
+        };
+        self.vital = true;
+        self.set_state(group, hosted, Cause::Rebase, &replacement.floor)
     }
 
     fn set_state(

@@ -17,6 +17,7 @@ mod identity;
 mod index;
 mod memory_disk;
 mod options;
+mod overlay;
 mod reader;
 mod real_disk;
 mod record;
@@ -34,7 +35,8 @@ mod table;
 
 pub use memory_disk::{Fault, MemoryDisk};
 pub use options::Options;
+pub use overlay::Overlay;
 pub use reader::Reader;
-pub use real_disk::RealDisk;
+pub use real_disk::{RealDisk, free_bytes};
 pub use snapshot_files::SnapshotFiles;
-pub use store::Store;
+pub use store::{Replacement, Store};

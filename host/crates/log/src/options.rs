@@ -28,6 +28,9 @@ pub struct Options {
     /// Dead bytes in rows that are put up with; a multiple of it, or as much again as is live,
     /// makes idle groups be written anew.
     pub garbage_bytes: u64,
+    /// Open a log although the anchor proves that what was acknowledged is missing from it. Only
+    /// for looking at it and for giving up what is lost, by `coracle recover`.
+    pub accept_loss: bool,
 }
 
 impl Default for Options {
@@ -42,6 +45,7 @@ impl Default for Options {
             low_water_bytes: 128 * MIB as u64,
             anchor_commits: 256,
             garbage_bytes: 4 * MIB as u64,
+            accept_loss: false,
         }
     }
 }

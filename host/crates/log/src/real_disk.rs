@@ -104,9 +104,14 @@ impl Disk for RealDisk {
     }
 
     fn free_bytes(&self) -> io::Result<Option<u64>> {
-        let stat = rustix::fs::statvfs(&self.root)?;
-        Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+        free_bytes(&self.root).map(Some)
     }
+}
+
+/// Bytes that are free where `path` is.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 impl File for RealFile {

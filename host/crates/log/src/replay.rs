@@ -20,6 +20,8 @@ pub(crate) struct Replayed {
     pub(crate) last: Synced,
     /// Key of the next row.
     pub(crate) next: u64,
+    /// What the anchor knows of and the rows do not, if that was put up with.
+    pub(crate) loss: Option<String>,
 }
 
 /// The rows so far.
@@ -47,6 +49,7 @@ pub(crate) fn replay(
     anchor: Synced,
     index: LogIndex,
     collector: Collector,
+    accept_loss: bool,
 ) -> Result<Replayed, LogError> {
     let mut replay = Replay {
         index,
@@ -62,9 +65,13 @@ pub(crate) fn replay(
     };
     view.each(|key, value| replay.row(key, value))?;
     replay.check_rows()?;
-    replay.check_anchor(anchor)?;
+    let loss = match replay.check_anchor(anchor) {
+        Err(LogError::Lost { reason }) if accept_loss => Some(reason),
+        checked => checked.map(|()| None)?,
+    };
     replay.check_replicas()?;
     Ok(Replayed {
+        loss,
         next: replay.next.unwrap_or(1),
         index: replay.index,
         collector: replay.collector,
@@ -233,7 +240,7 @@ mod tests {
         };
         table.write(change).unwrap();
         let view = table.view().unwrap();
-        replay(&view, anchor, LogIndex::new(0), Collector::new(1))
+        replay(&view, anchor, LogIndex::new(0), Collector::new(1), false)
             .map_err(|error| error.to_string())
     }
 

@@ -55,6 +55,20 @@ impl SnapshotFiles {
     }
 }
 
+impl SnapshotFiles {
+    /// Reads the whole file: whether it is there and every byte of it is what was written.
+    pub fn verify(
+        &self,
+        group: GroupId,
+        last: LogId,
+        digest: &Digest,
+    ) -> Result<(), SnapshotError> {
+        let path = self.0.named(group, last, digest);
+        let (mut reader, _) = FileReader::open(&*self.0.disk, &path)?;
+        reader.verify(digest)
+    }
+}
+
 impl Snapshots for SnapshotFiles {
     fn create(
         &self,

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use coracle_driver::{Disk, Log, LogError, Recovered, Write, WriteKind};
-use coracle_proto::{GroupId, Index, NodeId};
+use coracle_driver::{Disk, Floor, Log, LogError, Recovered, Write, WriteKind};
+use coracle_proto::{GroupId, HardState, Index, NodeId};
 
 use crate::anchor::{Anchor, Synced};
 use crate::batch::{Batch, Commit};
@@ -45,6 +45,19 @@ pub struct Store {
     hints: BTreeMap<GroupId, Index>,
     /// The error after which nothing may be written any more.
     stopped: Option<LogError>,
+    loss: Option<String>,
+}
+
+/// A replica to be put in the place of what is here; its entries are appended afterwards. Only
+/// recovery by hand does that: a running node never gives up what it has acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// The replica: index of the configuration entry that added it.
+    pub born: Index,
+    /// Its term and vote.
+    pub hard_state: HardState,
+    /// Where its log begins; the snapshot it names must be here already.
+    pub floor: Floor,
 }
 
 impl Store {
@@ -70,7 +83,8 @@ impl Store {
         let mut anchor = open_anchor(&*disk, &table, options.node)?;
         let index = LogIndex::new(options.recent_bytes);
         let collector = Collector::new(options.garbage_bytes);
-        let replayed = replay(&table.view()?, anchor.synced(), index, collector)?;
+        let accept = options.accept_loss;
+        let replayed = replay(&table.view()?, anchor.synced(), index, collector, accept)?;
         // If the last run ended in an error of the disk, what was read just now may be in memory
         // only. Should it get lost after all, this makes it known.
         if replayed.last != anchor.synced() {
@@ -93,6 +107,7 @@ impl Store {
             anchor_commits: options.anchor_commits.max(1),
             hints: BTreeMap::new(),
             stopped: None,
+            loss: replayed.loss,
         };
         Ok((store, Reader(shared), recovered))
     }
@@ -101,6 +116,33 @@ impl Store {
     pub fn has_state(disk: &dyn Disk) -> io::Result<bool> {
         let files = disk.list(Path::new(FOLDER))?;
         Ok([LOG, ANCHOR].into_iter().any(|file| holds(&files, file)))
+    }
+
+    /// The node that the log in this folder belongs to.
+    pub fn owner(disk: &dyn Disk) -> Result<NodeId, LogError> {
+        let table = Table::open(disk, Path::new(LOG), 0, false)?;
+        let owner = table.identity()?.node;
+        table.close()?;
+        Ok(owner)
+    }
+
+    /// What the anchor knows of and the log does not, if [`Options::accept_loss`] was set.
+    pub fn loss(&self) -> Option<&str> {
+        self.loss.as_deref()
+    }
+
+    /// Puts a replica in the place of what is here, durably. The tombstone of an older one goes.
+    pub fn replace(&mut self, group: GroupId, replacement: &Replacement) -> Result<(), LogError> {
+        self.guarded(|store| {
+            let commit = {
+                let index = store.shared.index();
+                let mut batch = Batch::new(&index, store.next);
+                batch.replace(group, replacement)?;
+                batch.finish()
+            };
+            store.write_rows(&commit, &Plan::default())?;
+            store.take_over(commit)
+        })
     }
 
     /// Whether free room is below the low-water mark: new proposals should be refused, votes not.
