@@ -227,6 +227,7 @@ impl From<RecoverError> for Failure {
             RecoverError::Count { .. } | RecoverError::NotGiven { .. } => Exit::Usage,
             RecoverError::NoLog { .. } => Exit::NotFound,
             RecoverError::SameNode { .. }
+            | RecoverError::OtherName { .. }
             | RecoverError::OtherCluster { .. }
             | RecoverError::CopyExists { .. } => Exit::Conflict,
             _ => Exit::Other,

@@ -1,7 +1,7 @@
 //! `coracle status`.
 
 use clap::Args;
-use coracle_client::{ClientError, Status as NodeStatus};
+use coracle_client::{ClientError, RecoveredInfo, Status as NodeStatus};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
@@ -107,10 +107,28 @@ pub(super) fn text(views: &[View]) -> String {
     // By fsm, then by node: what should be equal stands one above the other.
     fsms[1..].sort_by(|a, b| a[..2].cmp(&b[..2]));
     let mut text = console::table(&nodes);
+    for status in views.iter().filter_map(|view| view.status.as_ref().ok()) {
+        if let Some(recovered) = &status.recovered {
+            text = format!("{text}\n{}", recovery(status.node, recovered));
+        }
+    }
     if fsms.len() > 1 {
         text = format!("{text}\n\n{}", console::table(&fsms));
     }
     text
+}
+
+fn recovery(node: u64, recovered: &RecoveredInfo) -> String {
+    let removed: Vec<String> = recovered
+        .removed
+        .iter()
+        .map(|id| format!("n{id}"))
+        .collect();
+    format!(
+        "n{node} was recovered by force at {} s since 1970, without {}",
+        recovered.at,
+        removed.join(", ")
+    )
 }
 
 fn fsm_rows(status: &NodeStatus) -> impl Iterator<Item = Vec<String>> {
@@ -146,6 +164,7 @@ mod tests {
             term: 2,
             fsms: Vec::new(),
             fsyncs: None,
+            recovered: None,
         };
         View {
             endpoint: format!("http://n{node}"),

@@ -1,10 +1,14 @@
 //! What the directory says, read without a running node.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use coracle_driver::directory::{DirectoryHandle, DirectoryState, NativeMachines};
+use bytes::Bytes;
+use coracle_driver::directory::{
+    DirectoryCommand, DirectoryHandle, DirectoryState, NativeMachines, NodeRole, Placement,
+};
 use coracle_driver::fsm::{Worker, WorkerContext, WorkerOptions, WorkerState};
-use coracle_driver::task::Task;
+use coracle_driver::task::{Command, Task};
 use coracle_driver::{Digest, Environment, Fault, Machine, MachineSpec, Machines, Source};
 use coracle_proto::{GroupId, NodeId};
 
@@ -48,7 +52,51 @@ fn read(folder: &Folder) -> Option<DirectoryState> {
 
 /// The nodes it names.
 pub(super) fn nodes(state: &DirectoryState) -> Vec<NodeId> {
-    state.nodes.keys().copied().collect()
+    state.members.nodes.keys().copied().collect()
+}
+
+/// The commands after which it names the survivors only, as voters, and every fsm has somewhere
+/// to run. Those who were left are gone for ever: their ids are not given out again.
+pub(super) fn removals(
+    state: &DirectoryState,
+    survivors: &BTreeSet<NodeId>,
+    left: &BTreeSet<NodeId>,
+) -> Vec<Command> {
+    let mut commands = Vec::new();
+    for node in survivors {
+        let named = state.members.nodes.get(node);
+        if named.is_some_and(|it| it.role != NodeRole::Voter || it.staged.is_some()) {
+            commands.push(DirectoryCommand::SetNodeRole {
+                node: *node,
+                role: NodeRole::Voter,
+                expected: None,
+            });
+            commands.push(DirectoryCommand::CompleteStaging { node: *node });
+        }
+    }
+    for (name, fsm) in &state.fsms {
+        let stays = |nodes: &[NodeId]| nodes.iter().all(|node| survivors.contains(node));
+        if matches!(&fsm.placement, Placement::Nodes(nodes) if !stays(nodes)) {
+            commands.push(DirectoryCommand::PlaceFsm {
+                name: name.clone(),
+                placement: Placement::All,
+            });
+        }
+    }
+    for node in left {
+        if state.members.nodes.contains_key(node) {
+            commands.push(DirectoryCommand::RemoveNode {
+                node: *node,
+                expected: None,
+            });
+            commands.push(DirectoryCommand::DropNode { node: *node });
+        }
+    }
+    let command = |command: DirectoryCommand| Command {
+        body: Bytes::from(command.encode()),
+        key: None,
+    };
+    commands.into_iter().map(command).collect()
 }
 
 /// Group 0 runs nothing but the directory.

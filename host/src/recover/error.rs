@@ -59,6 +59,19 @@ pub enum RecoverError {
         /// The other.
         second: PathBuf,
     },
+    /// The folders say that they are of different clusters.
+    #[error("{} and {} are of different clusters: {cluster} and {other}",
+            first.display(), second.display())]
+    OtherName {
+        /// One.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+        /// The cluster of the first.
+        cluster: String,
+        /// The cluster of the second.
+        other: String,
+    },
     /// The folders have no common history.
     #[error("{} and {} are of different clusters: {group} has another entry {index} of the same term",
             first.display(), second.display())]

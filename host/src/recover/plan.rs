@@ -1,14 +1,18 @@
 //! What is to be done: per group the log to go on from, and the entries forced on top of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use coracle_driver::directory::DirectoryState;
+use coracle_driver::payload::{MAX_GROUP_COMMANDS, encode_commands};
 use coracle_driver::{RecoveredGroup, SnapshotRef};
 use coracle_proto::{
     Configuration, Entry, EntryKind, GroupId, HardState, Index, LogId, NodeId, ReplicaId, Term,
 };
 
-use super::error::RecoverError;
+use super::error::{RecoverError, io_error};
 use super::folder::Folder;
 
 /// Folders taken at once; as many as there are peers.
@@ -17,6 +21,9 @@ pub(super) const MAX_FOLDERS: usize = 15;
 /// How far the new term lies above all that were found. Nodes that were left behind and come back
 /// may have gone on electing among themselves: theirs must stay below.
 const TERMS_AHEAD: Term = 1000;
+
+/// Where random bytes come from.
+const RANDOM: &str = "/dev/urandom";
 
 /// What is to be done.
 #[derive(Debug)]
@@ -89,6 +96,7 @@ impl Plan {
             let made = plan.group(folders, group)?;
             plan.groups.insert(group, made);
         }
+        plan.add_removals(directory)?;
         plan.lost = plan.lost_groups(directory);
         Ok(plan)
     }
@@ -169,6 +177,33 @@ impl Plan {
             replicas,
             unusable,
         }
+    }
+
+    /// The directory forgets the nodes that were left, in the same entry everywhere.
+    fn add_removals(&mut self, directory: Option<&DirectoryState>) -> Result<(), RecoverError> {
+        let (Some(directory), Some(system)) = (directory, self.groups.get_mut(&GroupId::SYSTEM))
+        else {
+            return Ok(());
+        };
+        let commands = super::directory::removals(directory, &self.survivors, &self.left);
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let mut seed = [0; 32];
+        File::open(RANDOM)
+            .and_then(|mut random| random.read_exact(&mut seed))
+            .map_err(io_error("cannot read", RANDOM.as_ref()))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+        for (at, commands) in commands.chunks(MAX_GROUP_COMMANDS).enumerate() {
+            system.forced.push(Entry {
+                term: self.term,
+                index: system.last.index + 2 + at as Index,
+                kind: EntryKind::Normal,
+                payload: encode_commands(now, seed, commands),
+            });
+        }
+        Ok(())
     }
 
     fn lost_groups(&self, directory: Option<&DirectoryState>) -> BTreeMap<GroupId, String> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use coracle_client::RecoveredInfo;
 use coracle_driver::RecoveredGroup;
 use coracle_driver::directory::DirectoryState;
 use coracle_proto::{GroupId, NodeId};
@@ -129,6 +130,16 @@ pub struct MemberReport {
     pub last: (u64, u64),
     /// The node whose log it is.
     pub source: u64,
+}
+
+impl From<Marker> for RecoveredInfo {
+    fn from(marker: Marker) -> Self {
+        Self {
+            at: marker.at,
+            survivors: marker.survivors,
+            removed: marker.removed,
+        }
+    }
 }
 
 pub(super) fn report(

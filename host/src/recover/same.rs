@@ -1,4 +1,4 @@
-//! Whether folders are of one cluster: where two logs have an entry of the same index and term, it
+//! Whether folders are of one cluster: they say so, and where two logs have an entry of the same index and term, it
 //! is the same entry (Log Matching). Two clusters differ at once, since the first entries of their
 //! group 0 hold random bytes.
 
@@ -7,6 +7,7 @@ use coracle_proto::{Entry, GroupId, Index};
 
 use super::error::{RecoverError, log_error};
 use super::folder::Folder;
+use crate::server::CLUSTER;
 
 /// Entries compared at each end of what two logs have in common.
 const COMPARED: Index = 64;
@@ -23,6 +24,16 @@ pub(super) fn check_one_cluster(folders: &[Folder]) -> Result<(), RecoverError> 
 }
 
 fn compare(first: &Folder, second: &Folder) -> Result<(), RecoverError> {
+    if let (Some(cluster), Some(other)) = (name(first), name(second))
+        && cluster != other
+    {
+        return Err(RecoverError::OtherName {
+            first: first.path.clone(),
+            second: second.path.clone(),
+            cluster,
+            other,
+        });
+    }
     for (group, here) in &first.recovered.groups {
         let Some(there) = second.recovered.groups.get(group) else {
             continue;
@@ -46,6 +57,11 @@ fn compare(first: &Folder, second: &Folder) -> Result<(), RecoverError> {
         }
     }
     Ok(())
+}
+
+/// The cluster that a folder names; those of older releases name none.
+fn name(folder: &Folder) -> Option<String> {
+    std::fs::read_to_string(folder.path.join(CLUSTER)).ok()
 }
 
 /// Both ends of a range, or all of it.

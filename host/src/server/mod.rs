@@ -32,4 +32,4 @@ mod workers;
 use shell::Shell;
 
 pub use start::{Handle, run, start};
-pub use storage::{FIRST_START, SNAPSHOTS};
+pub use storage::{CLUSTER, FIRST_START, SNAPSHOTS};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use coracle_client::Code;
+use coracle_client::{Code, RecoveredInfo};
 use coracle_driver::LeaderChange;
 use coracle_driver::directory::{DirectoryHandle, NodeRole};
 use coracle_driver::{Limits, Snapshots};
@@ -27,6 +27,8 @@ use crate::config::{Config, Peer, resolve_limits};
 pub(super) struct Shell {
     pub(super) node: NodeId,
     pub(super) config: Config,
+    /// What `coracle recover` did to this node's folder, if it did.
+    pub(super) recovered: Option<RecoveredInfo>,
     pub(super) inbox: Inbox,
     pub(super) waiters: Arc<Waiters>,
     pub(super) views: Arc<Views>,
@@ -80,9 +82,18 @@ impl Shell {
     /// The nodes that the configuration names, this one included, in ascending order.
     pub(super) fn founders(&self) -> Vec<NodeId> {
         let peers = self.config.peers.iter();
-        let mut nodes: Vec<NodeId> = peers.map(|peer| NodeId(peer.id)).collect();
+        let mut nodes: Vec<NodeId> = peers
+            .map(|peer| NodeId(peer.id))
+            .filter(|node| !self.was_left_behind(*node))
+            .collect();
         nodes.sort_unstable();
         nodes
+    }
+
+    /// Whether a recovery left the node behind; it may still stand in the configuration.
+    fn was_left_behind(&self, node: NodeId) -> bool {
+        let recovered = self.recovered.as_ref();
+        recovered.is_some_and(|recovered| recovered.removed.contains(&node.0))
     }
 
     /// Where the configuration says that this node is reached.

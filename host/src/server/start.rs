@@ -40,6 +40,7 @@ use super::waiters::Waiters;
 use super::workers::Reports;
 use crate::api::{Service, http};
 use crate::config::Config;
+use crate::recover;
 
 /// Threads that apply commands of fsms. A guest that uses up its fuel holds one for seconds.
 const FSM_THREADS: usize = 4;
@@ -276,6 +277,7 @@ fn assemble(
         alarm: alarm.clone(),
         stopping: watch::Sender::new(false),
         offers: Mutex::default(),
+        recovered: recover::marker(&config.data_dir).map(Into::into),
         config,
     });
     connect(&shell, transport)?;

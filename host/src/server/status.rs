@@ -26,6 +26,7 @@ impl Shell {
                 .map(|(name, fsm)| self.fsm_status(name, fsm, of(fsm.group)))
                 .collect(),
             fsyncs: Some(self.counters.commits.load(Ordering::Relaxed)),
+            recovered: self.recovered.clone(),
         })
     }
 

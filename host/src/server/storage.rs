@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use coracle_driver::{Disk, Recovered, Snapshots};
+use coracle_driver::{Disk, LogError, Recovered, Snapshots};
 use coracle_log::{Options, Reader, RealDisk, SnapshotFiles, Store};
 use coracle_proto::NodeId;
 use tracing::info;
@@ -17,6 +17,9 @@ use crate::config::Config;
 /// empty data folder means that a node which has voted and acknowledged lost its memory: started
 /// anew under its old name it could vote twice in a term.
 pub const FIRST_START: &str = "first-start";
+
+/// File in a data folder that holds the cluster's name.
+pub const CLUSTER: &str = "cluster";
 
 /// Folder of the snapshot files.
 pub const SNAPSHOTS: &str = "snapshots";
@@ -51,17 +54,20 @@ pub(super) fn open(config: &Config) -> anyhow::Result<Storage> {
     if fresh && !marker.exists() {
         bail!(
             "the data folder {} is empty, but this node has run before: its data is lost. \
-             Bring the folder back; if it is gone, this node must not come back under the id {}, \
-             because it no longer knows what it has voted for and acknowledged",
+             Bring the folder back; if it is gone, this node must not come back under the id {1}, \
+             because it no longer knows what it has voted for and acknowledged: run `coracle \
+             members replace n{1}` on another node and start a new one with the ticket",
             folder.display(),
             config.node
         );
     }
     info!(folder = %folder.display(), "opening the log; after a crash it is read in full");
-    let (store, reader, recovered) = Store::open(Arc::clone(&disk), options(config)?)?;
+    let (store, reader, recovered) = Store::open(Arc::clone(&disk), options(config)?)
+        .map_err(|error| advise(error, config.node))?;
     if marker.exists() {
         fs::remove_file(&marker).with_context(|| format!("cannot remove {}", marker.display()))?;
     }
+    name_cluster(folder, &config.cluster)?;
     info!(groups = recovered.groups.len(), fresh, "the log is open");
     let snapshots = SnapshotFiles::open(Arc::clone(&disk), Path::new(SNAPSHOTS))?;
     Ok(Storage {
@@ -71,6 +77,32 @@ pub(super) fn open(config: &Config) -> anyhow::Result<Storage> {
         recovered,
         snapshots: Arc::new(snapshots),
     })
+}
+
+/// What is lost does not come back by itself.
+fn advise(error: LogError, node: u64) -> anyhow::Error {
+    let remedy = match &error {
+        LogError::Lost { .. } | LogError::Damaged { .. } => format!(
+            ". This node must not go on under its id. While a majority of the others runs: \
+             `coracle members replace n{node}` there, then start a new node with the ticket. If \
+             none does: `coracle recover`"
+        ),
+        _ => String::new(),
+    };
+    anyhow::anyhow!("{error}{remedy}")
+}
+
+/// Leaves the cluster's name in the folder, for those who look at it without its configuration.
+fn name_cluster(folder: &Path, cluster: &str) -> anyhow::Result<()> {
+    let path = folder.join(CLUSTER);
+    if path.exists() {
+        return Ok(());
+    }
+    let temporary = path.with_extension("tmp");
+    let written = fs::write(&temporary, cluster)
+        .and_then(|()| fs::File::open(&temporary)?.sync_all())
+        .and_then(|()| fs::rename(&temporary, &path));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn marker(folder: &Path) -> PathBuf {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use coracle_client::{Client, Outcome, QueryOptions};
 use tokio::task::JoinHandle;
@@ -11,6 +12,9 @@ use crate::wait::eventually;
 
 /// Writers of one load.
 const WRITERS: u64 = 4;
+
+/// Between two looks of a writer that stands still.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Writers that put distinct keys into the fsm `kv`, each waiting for its answer.
 #[derive(Debug)]
@@ -23,6 +27,9 @@ pub struct Load {
 struct Shared {
     fsm: String,
     stop: AtomicBool,
+    paused: AtomicBool,
+    /// Writers that stand still because of that.
+    idle: AtomicU64,
     acknowledged: Mutex<Vec<String>>,
     count: AtomicU64,
     failures: Mutex<Vec<String>>,
@@ -34,6 +41,8 @@ impl Load {
         let shared = Arc::new(Shared {
             fsm: fsm.to_owned(),
             stop: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            idle: AtomicU64::new(0),
             acknowledged: Mutex::default(),
             count: AtomicU64::new(0),
             failures: Mutex::default(),
@@ -69,6 +78,22 @@ impl Load {
         });
     }
 
+    /// Makes the writers stand still; when this returns, none waits for an answer.
+    pub fn pause(&self) {
+        self.shared.paused.store(true, Ordering::SeqCst);
+        eventually("the writers to stand still", || {
+            match self.shared.idle.load(Ordering::SeqCst) {
+                WRITERS => Ok(()),
+                idle => Err(format!("{idle} of {WRITERS} do")),
+            }
+        });
+    }
+
+    /// Lets them go on.
+    pub fn resume(&self) {
+        self.shared.paused.store(false, Ordering::SeqCst);
+    }
+
     /// Stops the writers and checks that every acknowledged write can be read.
     pub fn check(self, cluster: &Cluster) -> u64 {
         self.shared.stop.store(true, Ordering::SeqCst);
@@ -98,11 +123,23 @@ impl Load {
     }
 }
 
+async fn stand_still(shared: &Shared) {
+    let must = || shared.paused.load(Ordering::SeqCst) && !shared.stop.load(Ordering::SeqCst);
+    if must() {
+        shared.idle.fetch_add(1, Ordering::SeqCst);
+        while must() {
+            tokio::time::sleep(PAUSE).await;
+        }
+        shared.idle.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 async fn write(writer: u64, client: Client, shared: Arc<Shared>) {
     for number in 0.. {
         if shared.stop.load(Ordering::SeqCst) {
             return;
         }
+        stand_still(&shared).await;
         let key = format!("w{writer}-{number}");
         let command = format!("put {key} {key}");
         match client.apply(&shared.fsm, command.into()).await {

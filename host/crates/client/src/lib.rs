@@ -18,7 +18,7 @@ pub use error::{AttemptError, ClientError};
 pub use key::random_key;
 pub use model::{
     ChainHead, Check, CreateFsm, DigestHex, FsmInfo, FsmList, FsmState, FsmStatus, InvalidDigest,
-    InvalidName, LimitOverrides, PluginInfo, PluginList, Probe, Removed, Snapshotted, Status,
-    Upgrade, Upgraded, check_fsm_name,
+    InvalidName, LimitOverrides, PluginInfo, PluginList, Probe, RecoveredInfo, Removed,
+    Snapshotted, Status, Upgrade, Upgraded, check_fsm_name,
 };
 pub use problem::{Code, Outcome, Problem};

@@ -258,6 +258,20 @@ pub struct Status {
     /// Fsyncs of the log since the node started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fsyncs: Option<u64>,
+    /// Set if the node's data folder went through `coracle recover`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<RecoveredInfo>,
+}
+
+/// What `coracle recover` did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveredInfo {
+    /// When, in seconds since the Unix epoch.
+    pub at: u64,
+    /// The only voters from then on.
+    pub survivors: Vec<u64>,
+    /// The nodes that were removed for ever.
+    pub removed: Vec<u64>,
 }
 
 /// One fsm as one node sees it.
@@ -357,6 +371,7 @@ mod tests {
             term: 0,
             fsms: Vec::new(),
             fsyncs: None,
+            recovered: None,
         };
         let json = serde_json::to_string(&status).expect("status is json");
         assert_eq!(json, r#"{"node":1,"leader":null,"term":0,"fsms":[]}"#);

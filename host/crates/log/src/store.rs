@@ -80,7 +80,7 @@ impl Store {
             options.cache_bytes,
             options.two_phase,
         )?;
-        let mut anchor = open_anchor(&*disk, &table, options.node)?;
+        let (mut anchor, unwitnessed) = open_anchor(&*disk, &table, &options)?;
         let index = LogIndex::new(options.recent_bytes);
         let collector = Collector::new(options.garbage_bytes);
         let accept = options.accept_loss;
@@ -107,7 +107,7 @@ impl Store {
             anchor_commits: options.anchor_commits.max(1),
             hints: BTreeMap::new(),
             stopped: None,
-            loss: replayed.loss,
+            loss: unwitnessed.or(replayed.loss),
         };
         Ok((store, Reader(shared), recovered))
     }
@@ -327,30 +327,41 @@ fn prepare(disk: &dyn Disk, options: &Options) -> Result<(), LogError> {
     }
 }
 
-/// Opens the anchor; creates it if a kill came between the creation of the log and its own.
-fn open_anchor(disk: &dyn Disk, table: &Table, node: NodeId) -> Result<Anchor, LogError> {
+/// Opens the anchor; creates it if a kill came between the creation of the log and its own. Also
+/// returns what is wrong with it, if that is put up with.
+fn open_anchor(
+    disk: &dyn Disk,
+    table: &Table,
+    options: &Options,
+) -> Result<(Anchor, Option<String>), LogError> {
     let context = "opening the anchor";
     let identity = table.identity()?;
-    if identity.node != node {
-        let owner = identity.node;
+    if identity.node != options.node {
+        let (owner, node) = (identity.node, options.node);
         let reason = format!("it belongs to {owner}, this is {node}");
         return Err(refused("opening the log", reason));
     }
     let folder = Path::new(FOLDER);
     let files = disk.list(folder).map_err(io_error(context))?;
+    let mut loss = None;
     if !holds(&files, ANCHOR) {
         if !table.view()?.is_empty()? {
-            return Err(lost(format!("there is {LOG} but no {ANCHOR}")));
+            loss = Some(format!("there is {LOG} but no {ANCHOR}"));
         }
-        let (path, temporary) = (Path::new(ANCHOR), Path::new(ANCHOR_TEMPORARY));
-        Anchor::create(disk, path, temporary, identity)?;
-        disk.sync_dir(folder).map_err(io_error(context))?;
+    } else {
+        let anchor = Anchor::open(disk, Path::new(ANCHOR))?;
+        if anchor.identity() == identity {
+            return Ok((anchor, None));
+        }
+        loss = Some("the anchor is that of another store".to_owned());
     }
-    let anchor = Anchor::open(disk, Path::new(ANCHOR))?;
-    match anchor.identity() == identity {
-        true => Ok(anchor),
-        false => Err(lost("the anchor is that of another store")),
+    if let Some(reason) = loss.as_ref().filter(|_| !options.accept_loss) {
+        return Err(lost(reason.clone()));
     }
+    let (path, temporary) = (Path::new(ANCHOR), Path::new(ANCHOR_TEMPORARY));
+    Anchor::create(disk, path, temporary, identity)?;
+    disk.sync_dir(folder).map_err(io_error(context))?;
+    Ok((Anchor::open(disk, path)?, loss))
 }
 
 fn holds(files: &[PathBuf], path: &str) -> bool {

@@ -191,6 +191,7 @@ mod tests {
                 term: 0,
                 fsms: vec![],
                 fsyncs,
+                recovered: None,
             })
         };
         let before = [status(Some(10)), status(Some(5)), None];

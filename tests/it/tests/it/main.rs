@@ -8,5 +8,6 @@ mod failover;
 mod hostile;
 mod lifecycle;
 mod readme;
+mod recover;
 mod requests;
 mod upgrade;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coracle_driver::{Log, LogError, LogReader};
-use coracle_log::{Fault, MemoryDisk, Options, Store};
+use coracle_log::{Fault, MemoryDisk, Options, Overlay, Store};
 use coracle_proto::GroupId;
 
 use crate::fixture::*;
@@ -141,6 +141,51 @@ fn another_history_of_the_same_length_is_refused() {
             .to_string()
             .contains("is not the one that was made durable"),
         "{error}"
+    );
+}
+
+#[test]
+fn what_is_left_of_a_log_that_lost_data_can_be_opened_on_purpose() {
+    let disk = MemoryDisk::new();
+    let (mut store, _reader) = hosted(&disk);
+    store.close().unwrap();
+    let old = disk.contents(Path::new(LOG)).unwrap();
+    let (mut store, _reader, _) = open(&disk).unwrap();
+    store.commit(&[vote(1, 5)]).unwrap();
+    store.close().unwrap();
+    disk.restore(Path::new(LOG), &old);
+    let options = Options {
+        accept_loss: true,
+        ..options()
+    };
+
+    // Over a copy in memory, so that the folder stays as it is.
+    let overlay = Overlay::new(Arc::new(disk.clone()));
+    let (store, _reader, recovered) = Store::open(Arc::new(overlay), options.clone()).unwrap();
+    assert!(
+        store.loss().unwrap().contains("commit"),
+        "{:?}",
+        store.loss()
+    );
+    assert!(recovered.groups.contains_key(&G));
+    drop(store);
+    assert!(matches!(open(&disk).unwrap_err(), LogError::Lost { .. }));
+
+    // For good.
+    let (mut store, _reader, _) = Store::open(Arc::new(disk.clone()), options.clone()).unwrap();
+    store.commit(&[vote(1, 9)]).unwrap();
+    store.close().unwrap();
+    let (store, _reader, _) = open(&disk).unwrap();
+    assert_eq!(store.loss(), None);
+    drop(store);
+
+    // Without the witness nobody knows what is missing.
+    coracle_driver::Disk::remove(&disk, Path::new("log/anchor")).unwrap();
+    let (store, _reader, _) = Store::open(Arc::new(disk.clone()), options).unwrap();
+    assert!(
+        store.loss().unwrap().contains("anchor"),
+        "{:?}",
+        store.loss()
     );
 }
 

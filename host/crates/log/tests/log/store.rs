@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use coracle_driver::{Log, LogError, LogReader, WriteKind};
-use coracle_log::{MemoryDisk, Options, Store};
+use coracle_log::{MemoryDisk, Options, Replacement, Store};
 use coracle_proto::{Entry, EntryKind, GroupId, Index, LogId};
 
 use crate::fixture::*;
@@ -341,4 +341,27 @@ fn a_reader_beside_a_collecting_writer_finds_every_entry() {
         reading.join().unwrap()
     });
     assert!(reads > 0);
+}
+
+#[test]
+fn a_replaced_replica_has_its_new_beginning_and_takes_entries_after_a_restart() {
+    let disk = MemoryDisk::new();
+    let (mut store, _reader) = hosted(&disk);
+    store.commit(&[append(1, entries(1, 1..=9, 10))]).unwrap();
+    let replacement = Replacement {
+        born: 7,
+        hard_state: voted(5),
+        floor: floor(2, 4),
+    };
+
+    store.replace(G, &replacement).unwrap();
+    store.commit(&[append(1, entries(3, 5..=6, 10))]).unwrap();
+    drop(store);
+
+    let (_store, reader, recovered) = open(&disk).unwrap();
+    let found = &recovered.groups[&G];
+    assert_eq!(found.born, 7);
+    assert_eq!(found.initial.hard_state, voted(5));
+    assert_eq!((found.initial.floor.index, found.initial.last), (4, 6));
+    assert_eq!(all(&reader, 5, 9), entries(3, 5..=6, 10));
 }

@@ -215,6 +215,7 @@ impl Service for Fake {
             term: 3,
             fsms: Vec::new(),
             fsyncs: None,
+            recovered: None,
         };
         Box::pin(async { Ok(status) })
     }
