@@ -118,7 +118,7 @@ impl Plan {
         let mut unusable = BTreeMap::new();
         for source in candidates {
             match sound_snapshot(folders, group, source.found.floor.snapshot.as_ref()) {
-                Ok(()) => return Ok(self.from_source(folders, group, source, unusable)),
+                Ok(()) => return Ok(self.going_on_from(folders, group, source, unusable)),
                 Err(reason) => unusable.insert(source.node, reason),
             };
         }
@@ -126,7 +126,7 @@ impl Plan {
         Err(RecoverError::NoSource { group, reason })
     }
 
-    fn from_source(
+    fn going_on_from(
         &self,
         folders: &[Folder],
         group: GroupId,

@@ -126,7 +126,7 @@ fn replace_from(
     let path = target.path.clone();
     let replacement = Replacement {
         born,
-        hard_state: hard_state,
+        hard_state,
         floor: found.floor.clone(),
     };
     // Its own entries are gone from its log once it is replaced.

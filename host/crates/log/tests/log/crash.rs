@@ -181,7 +181,7 @@ fn what_is_left_of_a_log_that_lost_data_can_be_opened_on_purpose() {
 
     // Without the witness nobody knows what is missing.
     coracle_driver::Disk::remove(&disk, Path::new("log/anchor")).unwrap();
-    let (store, _reader, _) = Store::open(Arc::new(disk.clone()), options).unwrap();
+    let (store, _reader, _) = Store::open(Arc::new(disk), options).unwrap();
     assert!(
         store.loss().unwrap().contains("anchor"),
         "{:?}",
