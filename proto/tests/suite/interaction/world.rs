@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use coracle_proto::{
-    Configuration, Effect, EntryKind, Envelope, Index, Input, LogId, Message, NodeId, ProposalId,
-    RefuseReason, ReplicaId, VoteKind,
+    ChangeRefusal, Configuration, Effect, EntryKind, Envelope, Index, Input, LogId, Message,
+    NodeId, ProposalId, RefuseReason, ReplicaId, VoteKind,
 };
 
 use super::invariants::Invariants;
@@ -81,6 +81,8 @@ pub(crate) struct World {
     network: VecDeque<Parcel>,
     /// Proposals of followers, on their way out with the next ready.
     outgoing: BTreeMap<u64, Vec<Parcel>>,
+    /// Changes that wait for their leader's first commit.
+    deferred: BTreeMap<u64, Vec<super::change::Change>>,
     /// How etcd-raft would print the entries that hold configurations.
     pub(crate) labels: BTreeMap<LogId, String>,
     pub(crate) invariants: Invariants,
@@ -207,7 +209,16 @@ impl World {
                 self.hand_out(node, send)?;
             }
         }
+        self.retry(node)?;
         self.invariants.observe(&self.nodes)
+    }
+
+    /// Proposes anew what came before the first commit of the term.
+    fn retry(&mut self, node: u64) -> Result<(), String> {
+        for change in self.deferred.remove(&node).unwrap_or_default() {
+            let _ = self.propose(node, Proposal::Change(change))?;
+        }
+        Ok(())
     }
 
     /// One batch of writes; false if there is none.
@@ -290,7 +301,8 @@ impl World {
             *state = Node::new(to, &state.options.clone(), last, &none, &[]);
             self.invariants.forget(to.node.0);
         }
-        self.step(to.node.0, Input::Received(envelope))
+        self.step(to.node.0, Input::Received(envelope))?;
+        self.retry(to.node.0)
     }
 
     /// Proposes at a node, which sends the proposal on to the leader it knows of. The error is
@@ -341,6 +353,12 @@ impl World {
                 Ok(Ok(()))
             }
             (RefuseReason::NotLeader { .. } | RefuseReason::Busy, _) => Ok(Err(DROPPED)),
+            // There a change may come before the first commit of the term, because it does nothing
+            // until it is applied.
+            (RefuseReason::Change(ChangeRefusal::NotReady), Proposal::Change(change)) => {
+                self.deferred.entry(node).or_default().push(change);
+                Ok(Ok(()))
+            }
             // There an impossible change becomes an empty entry; here it is refused, and the
             // interpreter appends the empty entry, so that indexes stay the same.
             (_, Proposal::Change(_)) => self.propose(node, Proposal::Command(Bytes::new())),
