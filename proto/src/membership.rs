@@ -226,3 +226,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,3 +179,24 @@ pub(crate) fn read(id: u64) -> Input {
         mode: crate::ReadMode::Index,
     }
 }
+
+/// A change of the configuration, in one step if that is safe.
+pub(crate) fn change(changes: &[crate::Change]) -> Input {
+    Input::ChangeConfiguration {
+        id: crate::ProposalId(1),
+        change: crate::ConfigurationChange {
+            expect: None,
+            changes: changes.to_vec(),
+            transition: crate::Transition::Auto,
+        },
+    }
+}
+
+/// An entry that sets a configuration.
+pub(crate) fn sets(term: Term, index: Index, configuration: &Configuration) -> Entry {
+    Entry {
+        kind: EntryKind::Configuration,
+        payload: configuration.encode(),
+        ..entry(term, index)
+    }
+}
