@@ -15,6 +15,8 @@ pub(crate) struct Clock {
     pub(crate) election: Instant,
     /// When a leader owes heartbeats.
     pub(crate) heartbeat: Instant,
+    /// When a transfer of leadership has taken too long.
+    pub(crate) transfer: Instant,
     /// When the leader of the term was last heard.
     heard: Instant,
     /// The wait drawn last, in [T, 2T).
@@ -27,6 +29,7 @@ impl Clock {
             now,
             election: now,
             heartbeat: now,
+            transfer: now,
             heard: now,
             wait: config.election_timeout,
         };
@@ -53,6 +56,10 @@ impl Clock {
 
     pub(crate) fn restart_heartbeat(&mut self, config: &Config) {
         self.heartbeat = self.now + config.heartbeat_interval;
+    }
+
+    pub(crate) fn restart_transfer(&mut self, config: &Config) {
+        self.transfer = self.now + config.election_timeout;
     }
 
     /// The leader spoke: wait anew before doubting it.

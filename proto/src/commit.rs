@@ -164,7 +164,10 @@ mod tests {
         let mut raft = elect(raft);
         let large = step(&mut raft, propose("much larger than that"));
         assert_eq!(large.last().map(String::as_str), Some("accepted p1 2/3"));
-        assert_eq!(step(&mut raft, propose("x")), ["refused p1: busy"]);
+        assert_eq!(
+            step(&mut raft, propose("x")),
+            ["refused p1: too much is uncommitted"]
+        );
         step(&mut raft, from(2, 2, matched(3)));
         step(&mut raft, from(3, 2, matched(3)));
         let after = step(&mut raft, propose("x"));

@@ -27,7 +27,7 @@ pub struct Config {
     pub max_inflight_appends: usize,
     /// Unanswered bytes per peer.
     pub max_inflight_bytes: usize,
-    /// Uncommitted bytes in a leader's log, above which proposals are refused as busy.
+    /// Uncommitted bytes in a leader's log, above which proposals are refused.
     pub max_uncommitted_bytes: usize,
     /// Bytes of entries kept in memory; older ones are asked for with `ReadLog`.
     pub cache_bytes: usize,

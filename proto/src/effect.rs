@@ -57,7 +57,8 @@ pub enum RefuseReason {
 /// How a transfer of leadership ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TransferOutcome {
-    /// Another replica leads a later term: the one named, or one that was faster.
+    /// Another replica leads a later term: the one named, or one that was faster. Or this replica
+    /// was named itself, which it leads on and calls off any transfer under way.
     Done {
         /// Who leads now.
         leader: ReplicaId,
@@ -68,9 +69,9 @@ pub enum TransferOutcome {
         leader: Option<ReplicaId>,
     },
     /// The addressee is no voter of the configuration, a witness, or there is nobody to hand over
-    /// to.
+    /// to; or it ceased to be one.
     NoTarget,
-    /// Another transfer is under way.
+    /// Another transfer is under way, or took the place of this one.
     Busy,
     /// The addressee did not catch up or did not win in time; this replica leads on.
     TimedOut,

@@ -18,7 +18,7 @@ impl Raft {
         if self.core.config.pre_vote {
             self.ask_pre_votes()
         } else {
-            self.ask_votes();
+            self.ask_votes(VoteKind::Real);
             Ok(())
         }
     }
@@ -122,12 +122,13 @@ impl Raft {
         self.tally()
     }
 
-    fn ask_votes(&mut self) {
+    /// A new term, in which this replica has its own vote once that is durable.
+    pub(crate) fn ask_votes(&mut self, kind: VoteKind) {
         let term = self.core.term() + 1;
         let vote = Some(self.core.id());
         self.core.set_hard_state(HardState { term, vote });
         self.state = State::Candidate(Candidate::default());
-        self.ask(term, VoteKind::Real);
+        self.ask(term, kind);
     }
 
     fn ask(&mut self, term: Term, kind: VoteKind) {
@@ -145,7 +146,7 @@ impl Raft {
         match &self.state {
             State::PreCandidate(PreCandidate { votes }) => {
                 match vote_result(configuration, |id| votes.of(id)) {
-                    VoteResult::Won => self.ask_votes(),
+                    VoteResult::Won => self.ask_votes(VoteKind::Real),
                     VoteResult::Lost => self.become_follower(None),
                     VoteResult::Pending => {}
                 }

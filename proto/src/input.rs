@@ -14,6 +14,8 @@ pub enum TimeoutKind {
     Election,
     /// A leader owes its followers a heartbeat.
     Heartbeat,
+    /// A transfer of leadership has taken too long.
+    Transfer,
 }
 
 /// How a leader makes sure that it still leads before it grants a read.
@@ -73,8 +75,8 @@ pub enum Input {
         mode: ReadMode,
     },
     /// Hand leadership over (thesis §3.10). Ends in one
-    /// [`Effect::TransferEnded`](crate::Effect::TransferEnded), at the latest an election timeout
-    /// later.
+    /// [`Effect::TransferEnded`](crate::Effect::TransferEnded): at the latest an election timeout
+    /// later, or another one after leadership was lost. Writes are refused meanwhile.
     Transfer {
         /// The caller's name for it.
         id: TransferId,

@@ -9,13 +9,14 @@ use crate::impossible::Impossible;
 use crate::progress::Progress;
 use crate::quorum::{VoteResult, vote_result};
 use crate::read_index::Reads;
+use crate::transfer::Transfer;
 use crate::{
     Effect, Entry, EntryKind, Index, Message, NodeId, PeerStatus, PersistId, ProposalId,
     RefuseReason, ReplicaId,
 };
 
 /// Uncommitted entries of a leader's own term, whatever their size, above which proposals are
-/// refused as busy: payloads may be empty.
+/// refused: payloads may be empty.
 const MAX_UNCOMMITTED_ENTRIES: usize = 1 << 16;
 
 /// What only a leader knows. Replication is in `replication`, commitment in `commit`.
@@ -29,6 +30,9 @@ pub(crate) struct Leader {
     pub(crate) first: Index,
     pub(crate) uncommitted: Uncommitted,
     pub(crate) reads: Reads,
+    pub(crate) transfer: Option<Transfer>,
+    /// Somebody was told to campaign in this term.
+    pub(crate) let_go: bool,
     /// The oldest write under way at the last quorum check: if it still is at the next, the disk
     /// hangs.
     stalled: Option<PersistId>,
@@ -45,6 +49,8 @@ impl Leader {
             first: last + 1,
             uncommitted: Uncommitted::default(),
             reads: Reads::default(),
+            transfer: None,
+            let_go: false,
             stalled: None,
         }
     }
@@ -64,8 +70,7 @@ impl Leader {
         id: ProposalId,
         payload: Bytes,
     ) -> Result<(), Impossible> {
-        if core.writes.is_full() || !self.uncommitted.admits(payload.len(), core) {
-            let reason = RefuseReason::Busy;
+        if let Err(reason) = self.admits(payload.len(), core) {
             core.out.events.push(Effect::Refused {
                 id,
                 reason,
@@ -79,9 +84,23 @@ impl Leader {
         Ok(())
     }
 
+    fn admits(&self, bytes: usize, core: &Core) -> Result<(), RefuseReason> {
+        if self.is_transferring() {
+            return Err(RefuseReason::Transferring);
+        }
+        if core.writes.is_full() {
+            return Err(RefuseReason::Busy);
+        }
+        match self.uncommitted.admits(bytes, core) {
+            true => Ok(()),
+            false => Err(RefuseReason::Uncommitted),
+        }
+    }
+
     /// The driver's timer says that followers are owed a sign of life.
     pub(crate) fn on_heartbeat_timeout(&mut self, core: &mut Core) {
         core.clock.restart_heartbeat(&core.config);
+        self.repeat_transfer();
         if !self.start_round(core) {
             self.broadcast_heartbeat(core);
         }

@@ -39,6 +39,8 @@ mod membership;
 mod progress;
 mod read_index;
 mod replication;
+mod timers;
+mod transfer;
 
 pub mod quorum;
 

@@ -14,8 +14,8 @@ use crate::progress::Progress;
 use crate::raft::refuse;
 use crate::role::State;
 use crate::{
-    ChangeRefusal, Configuration, ConfigurationChange, Effect, EntryKind, Input, Message,
-    ProposalId, Raft, RefuseReason, ReplicaId,
+    ChangeRefusal, Configuration, ConfigurationChange, Effect, EntryKind, Input, ProposalId, Raft,
+    RefuseReason, ReplicaId,
 };
 
 impl Raft {
@@ -93,6 +93,9 @@ impl Leader {
             let in_progress = ChangeRefusal::InProgress { index: actual };
             return Err(RefuseReason::Change(in_progress));
         }
+        if self.is_transferring() {
+            return Err(RefuseReason::Transferring);
+        }
         if !self.has_committed_in_term(core) {
             return Err(RefuseReason::Change(ChangeRefusal::NotReady));
         }
@@ -135,7 +138,9 @@ impl Leader {
     fn leave_joint(&mut self, core: &mut Core) -> Result<(), Impossible> {
         let now = core.log.configuration();
         let due = now.is_joint() && now.auto_leave && now.index <= core.commit;
-        if !due || !self.has_committed_in_term(core) || core.writes.is_full() {
+        // Another entry would have to reach the target of a transfer first.
+        let later = self.is_transferring() || core.writes.is_full();
+        if !due || later || !self.has_committed_in_term(core) {
             return Ok(());
         }
         match now.leave_joint(core.log.last().index + 1) {
@@ -173,12 +178,8 @@ impl Leader {
 
     /// Spares the group an election timeout: the voter that has most of the log campaigns at once.
     fn hand_over(&mut self, core: &mut Core) {
-        let now = core.log.configuration();
-        let electable = |id: &ReplicaId| now.is_voter(*id) && !now.is_witness(*id);
-        let peers = self.peers.iter().filter(|(id, _)| electable(id));
-        let best = peers.max_by_key(|(_, peer)| (peer.is_active(), peer.matched));
-        if let Some((id, _)) = best {
-            core.send(*id, Message::TimeoutNow);
+        if let Some(to) = self.best(core) {
+            self.tell_to_campaign(core, to);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{Config, Index, LogId, ProgressState};
+use crate::{Config, DEFAULT_PRIORITY, Index, LogId, ProgressState};
 
 /// How a peer is being fed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,6 +38,8 @@ pub(crate) struct Progress {
     was_active: bool,
     /// Highest ReadIndex round it has echoed.
     pub(crate) round: u64,
+    /// Its election priority, as it said last.
+    pub(crate) priority: u8,
     /// The highest commit index it was told.
     pub(crate) told_commit: Index,
     /// It is a witness: payloads and snapshot files are spared it.
@@ -55,6 +57,7 @@ impl Progress {
             active: false,
             was_active: false,
             round: 0,
+            priority: DEFAULT_PRIORITY,
             told_commit: 0,
             witness,
         }

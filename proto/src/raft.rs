@@ -7,11 +7,12 @@ use crate::core::{Core, Outbox};
 use crate::impossible::{Impossible, impossible};
 use crate::log::Log;
 use crate::role::{Follower, State};
+use crate::transfer::Transfer;
 use crate::writes::Writes;
 use crate::{
     Config, Configuration, Effect, Effects, Entry, Index, Initial, Input, Instant, LogId, NodeId,
     PersistId, ProposalId, ReadId, ReadMode, RefuseReason, ReplicaId, Role, Status, Term,
-    TimeoutKind, TransferOutcome,
+    TransferOutcome,
 };
 
 /// The Raft state machine of one replica of one group.
@@ -25,9 +26,11 @@ use crate::{
 pub struct Raft {
     pub(crate) core: Core,
     pub(crate) state: State,
+    /// A transfer of leadership that began here, while who leads now is not known.
+    pub(crate) handover: Option<Transfer>,
     /// Found at start, told at the first step.
     broken: Option<Impossible>,
-    halted: bool,
+    pub(crate) halted: bool,
 }
 
 impl Raft {
@@ -59,6 +62,7 @@ impl Raft {
                 out: Outbox::default(),
             },
             state: State::follower(None),
+            handover: None,
             broken,
             halted: false,
         }
@@ -80,6 +84,7 @@ impl Raft {
             None => self.dispatch(input),
         };
         let outcome = outcome.and_then(|()| self.settle_membership());
+        self.settle_transfer();
         self.core.announce_commit();
         self.core.announce_configurations();
         if before != (self.core.term(), self.leader(), self.state.role()) {
@@ -93,31 +98,11 @@ impl Raft {
         }
     }
 
-    /// When to call `step` with which `Timeout` at the latest; `None`: no timer runs.
-    pub fn deadline(&self) -> Option<(Instant, TimeoutKind)> {
-        let clock = &self.core.clock;
-        let election = (clock.election, TimeoutKind::Election);
-        match &self.state {
-            _ if self.halted => None,
-            State::Follower(follower) if follower.quiet => None,
-            State::Leader(leader) if leader.peers.is_empty() => None,
-            State::Leader(_) => {
-                let heartbeat = (clock.heartbeat, TimeoutKind::Heartbeat);
-                Some(if election.0 < heartbeat.0 {
-                    election
-                } else {
-                    heartbeat
-                })
-            }
-            _ => Some(election),
-        }
-    }
-
     /// A picture of the state.
     pub fn status(&self) -> Status {
-        let (peers, uncommitted_bytes) = match &self.state {
-            State::Leader(leader) => (leader.peer_status(), leader.uncommitted.bytes()),
-            _ => (Vec::new(), 0),
+        let leader = match &self.state {
+            State::Leader(leader) => Some(leader),
+            _ => None,
         };
         let log = &self.core.log;
         Status {
@@ -130,10 +115,10 @@ impl Raft {
             floor: log.floor(),
             configuration: log.configuration().clone(),
             configuration_committed: log.configuration().index <= self.core.commit,
-            transferee: None,
-            uncommitted_bytes,
+            transferee: leader.and_then(|leader| Some(leader.transfer.as_ref()?.to)),
+            uncommitted_bytes: leader.map_or(0, |leader| leader.uncommitted.bytes()),
             quiet: matches!(&self.state, State::Follower(follower) if follower.quiet),
-            peers,
+            peers: leader.map_or_else(Vec::new, |leader| leader.peer_status()),
         }
     }
 
@@ -191,7 +176,9 @@ impl Raft {
     /// Follows `leader`, or nobody, in the term as it is now.
     pub(crate) fn become_follower(&mut self, leader: Option<ReplicaId>) {
         match std::mem::replace(&mut self.state, State::follower(leader)) {
-            State::Leader(old) => {
+            State::Leader(mut old) => {
+                self.handover = old.transfer.take().or(self.handover.take());
+                self.core.clock.restart_transfer(&self.core.config);
                 old.resign(&mut self.core, leader);
                 self.core.clock.restart_election();
             }
@@ -216,8 +203,8 @@ impl Raft {
                 self.on_read(id, mode);
                 Ok(())
             }
-            Input::Transfer { .. } => {
-                refuse(input, self.leader(), &mut self.core.out.events);
+            Input::Transfer { id, to } => {
+                self.on_transfer(id, to);
                 Ok(())
             }
             Input::ForgetLeader => Ok(()),
@@ -254,23 +241,6 @@ impl Raft {
             }
             _ => self.on_vote_durable(),
         }
-    }
-
-    fn on_timeout(&mut self, kind: TimeoutKind, jitter: u64) -> Result<(), Impossible> {
-        match (&mut self.state, kind) {
-            (State::Leader(leader), TimeoutKind::Heartbeat) => {
-                leader.on_heartbeat_timeout(&mut self.core);
-            }
-            (State::Leader(leader), TimeoutKind::Election) => {
-                self.core.clock.draw(&self.core.config, jitter);
-                if !leader.check_quorum(&mut self.core) {
-                    self.become_follower(None);
-                }
-            }
-            (_, TimeoutKind::Heartbeat) => {}
-            (_, TimeoutKind::Election) => return self.campaign(jitter),
-        }
-        Ok(())
     }
 
     fn on_propose(&mut self, id: ProposalId, payload: Bytes) -> Result<(), Impossible> {
@@ -318,6 +288,7 @@ impl Raft {
     /// Nothing that this step wanted is done: its premises are false.
     fn halt(&mut self, reason: String, effects: &mut Effects) {
         self.become_follower(None);
+        self.give_up_handover();
         self.halted = true;
         effects.extend(std::mem::take(&mut self.core.out).into_terminal());
         effects.push(Effect::Fatal { reason });
@@ -354,7 +325,7 @@ mod tests {
         config, elect, follower, from, heartbeat, heartbeat_reply, id, initial, leader, matched,
         persisted, propose, replica, step, step_at, vote,
     };
-    use crate::{HardState, SnapshotMeta, VoteKind};
+    use crate::{HardState, SnapshotMeta, TimeoutKind, VoteKind};
 
     const NOTHING: [&str; 0] = [];
 

@@ -90,9 +90,11 @@ impl Raft {
                 State::Leader(leader) => leader.on_append_reply(&mut self.core, from, outcome),
                 _ => Ok(()),
             },
-            Message::HeartbeatReply { round, .. } => {
+            Message::HeartbeatReply {
+                round, priority, ..
+            } => {
                 if let State::Leader(leader) = &mut self.state {
-                    leader.on_heartbeat_reply(&mut self.core, from, round);
+                    leader.on_heartbeat_reply(&mut self.core, from, round, priority);
                 }
                 Ok(())
             }
@@ -117,15 +119,13 @@ impl Raft {
                 self.on_quiesce(last, commit);
                 Ok(())
             }
-            Message::TimeoutNow
-            | Message::ReadIndex { .. }
-            | Message::ReadIndexReply { .. }
-            | Message::Wake => Ok(()),
+            Message::TimeoutNow => self.on_timeout_now(from),
+            Message::ReadIndex { .. } | Message::ReadIndexReply { .. } | Message::Wake => Ok(()),
         }
     }
 
     /// The sender leads the current term.
-    fn follow(&mut self, leader: ReplicaId) -> Result<(), Impossible> {
+    pub(crate) fn follow(&mut self, leader: ReplicaId) -> Result<(), Impossible> {
         let term = self.core.term();
         match self.leader() {
             Some(known) if known != leader => {

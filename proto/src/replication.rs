@@ -67,12 +67,19 @@ impl Leader {
 
     /// A sign of life: a probe may be tried again, and a peer that lacks something is asked where
     /// it stands even if its window is full, since the answers that would open it may be lost.
-    pub(crate) fn on_heartbeat_reply(&mut self, core: &mut Core, from: ReplicaId, round: u64) {
+    pub(crate) fn on_heartbeat_reply(
+        &mut self,
+        core: &mut Core,
+        from: ReplicaId,
+        round: u64,
+        priority: u8,
+    ) {
         let known = self.reads.round();
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
         };
         peer.active = true;
+        peer.priority = priority;
         if round <= known {
             peer.round = peer.round.max(round);
         }

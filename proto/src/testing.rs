@@ -200,3 +200,10 @@ pub(crate) fn sets(term: Term, index: Index, configuration: &Configuration) -> E
         ..entry(term, index)
     }
 }
+
+pub(crate) fn transfer(id: u64, to: Option<u64>) -> Input {
+    Input::Transfer {
+        id: crate::TransferId(id),
+        to: to.map(NodeId),
+    }
+}

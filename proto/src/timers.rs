@@ -1,0 +1,55 @@
+//! Which timers run, and what they mean when they run out.
+
+use crate::impossible::Impossible;
+use crate::role::State;
+use crate::{Instant, Raft, TimeoutKind};
+
+impl Raft {
+    /// When to call `step` with which `Timeout` at the latest; `None`: no timer runs.
+    pub fn deadline(&self) -> Option<(Instant, TimeoutKind)> {
+        let clock = &self.core.clock;
+        let (heartbeat, election) = match &self.state {
+            _ if self.halted => return None,
+            State::Follower(follower) => (false, !follower.quiet),
+            State::Leader(leader) => {
+                let busy = !leader.peers.is_empty();
+                (busy, busy)
+            }
+            State::PreCandidate(_) | State::Candidate(_) => (false, true),
+        };
+        let timers = [
+            heartbeat.then_some((clock.heartbeat, TimeoutKind::Heartbeat)),
+            election.then_some((clock.election, TimeoutKind::Election)),
+            self.is_handing_over()
+                .then_some((clock.transfer, TimeoutKind::Transfer)),
+        ];
+        let timers = timers.into_iter().flatten();
+        timers.min_by_key(|(at, _)| *at)
+    }
+
+    pub(crate) fn on_timeout(&mut self, kind: TimeoutKind, jitter: u64) -> Result<(), Impossible> {
+        match (&mut self.state, kind) {
+            (_, TimeoutKind::Transfer) => self.on_transfer_timeout(),
+            (State::Leader(leader), TimeoutKind::Heartbeat) => {
+                leader.on_heartbeat_timeout(&mut self.core);
+            }
+            (State::Leader(leader), TimeoutKind::Election) => {
+                self.core.clock.draw(&self.core.config, jitter);
+                if !leader.check_quorum(&mut self.core) {
+                    self.become_follower(None);
+                }
+            }
+            (_, TimeoutKind::Heartbeat) => {}
+            (_, TimeoutKind::Election) => return self.campaign(jitter),
+        }
+        Ok(())
+    }
+
+    fn is_handing_over(&self) -> bool {
+        let leading = match &self.state {
+            State::Leader(leader) => leader.is_transferring(),
+            _ => false,
+        };
+        leading || self.handover.is_some()
+    }
+}
