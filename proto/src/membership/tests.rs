@@ -336,7 +336,7 @@ fn bug_23_a_removed_leader_steps_down_when_the_final_configuration_is_committed(
         [
             "send n1.0->n2.0 t2 append prev=2/4 [] commit=4",
             "send n1.0->n3.0 t2 append prev=2/4 [] commit=4",
-            "send n1.0->n3.0 t2 timeout-now",
+            "send n1.0->n2.0 t2 timeout-now",
             "commit 4",
             "configuration-committed 4 voters=(n2.0 n3.0 n4.3)",
             "leader t2 none"
