@@ -2,7 +2,9 @@
 
 pub mod error;
 pub mod http;
+pub mod members;
 pub mod service;
 
 pub use error::ApiError;
+pub use members::Members;
 pub use service::{Applied, Consistency, Future, Queried, Service};

@@ -9,6 +9,7 @@ mod failure;
 mod fsm;
 mod init;
 mod local;
+mod members;
 mod plugin;
 mod progress;
 mod query;
@@ -16,6 +17,7 @@ mod recover;
 mod snapshot;
 mod start;
 mod status;
+mod token;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -122,6 +124,12 @@ enum Command {
     Recover(recover::Recover),
     /// Show how the nodes see the cluster
     Status(status::Status),
+    /// List, add, promote, demote, replace and remove nodes
+    #[command(subcommand)]
+    Members(members::Members),
+    /// Make, list, revoke and show what new nodes join with
+    #[command(subcommand)]
+    Token(token::Token),
     /// Measure
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -205,6 +213,8 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Snapshot(command) => command.run(global).await,
         Command::Recover(command) => command.run(global),
         Command::Status(command) => command.run(global).await,
+        Command::Members(command) => command.run(global).await,
+        Command::Token(command) => command.run(global).await,
         Command::Bench(command) => command.run(global).await,
     }
 }

@@ -2,6 +2,7 @@
 
 mod fsm;
 mod gate;
+mod members;
 mod node;
 mod plugin;
 mod reply;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Method;
 use axum::middleware;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use coracle_client::Code;
 use tokio::sync::Semaphore;
 
@@ -92,6 +93,16 @@ pub fn router(service: Arc<dyn Service>, limits: Limits) -> Router {
         .route("/v1/fsms/{fsm}/query", post(fsm::query))
         .route("/v1/fsms/{fsm}/upgrade", post(fsm::upgrade))
         .route("/v1/fsms/{fsm}/snapshot", post(fsm::snapshot))
+        .route("/v1/members/{node}/{operation}", post(members::change))
+        .route(
+            "/v1/members/{node}",
+            get(members::show).delete(members::remove),
+        )
+        .route(
+            "/v1/tokens",
+            get(members::tokens).post(members::create_token),
+        )
+        .route("/v1/tokens/{id}", delete(members::revoke_token))
         .route("/v1/plugins", get(plugin::list))
         .route(
             "/v1/plugins/{sha256}",
@@ -101,6 +112,7 @@ pub fn router(service: Arc<dyn Service>, limits: Limits) -> Router {
         .layer(middleware::from_fn_with_state(api.clone(), gate::admit));
     Router::new()
         .route("/v1/status", get(node::status))
+        .route("/v1/members", get(members::list))
         .route("/livez", get(node::live))
         .route("/readyz", get(node::ready))
         .method_not_allowed_fallback(wrong_method)
@@ -111,7 +123,7 @@ pub fn router(service: Arc<dyn Service>, limits: Limits) -> Router {
 
 async fn unknown_path(uri: axum::http::Uri) -> ApiError {
     let hint = "paths: /v1/fsms, /v1/fsms/{fsm}[/apply|query|upgrade|snapshot], /v1/plugins, \
-                /v1/plugins/{sha256}, /v1/status, /livez, /readyz";
+                /v1/plugins/{sha256}, /v1/members[/{node}[/{operation}]], /v1/tokens, /v1/status, /livez, /readyz";
     ApiError::new(Code::NotFound, format!("there is no path {}", uri.path())).with_hint(hint)
 }
 

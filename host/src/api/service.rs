@@ -9,7 +9,7 @@ use coracle_client::{
     Check, CreateFsm, DigestHex, FsmInfo, PluginInfo, Removed, Snapshotted, Status, Upgraded,
 };
 
-use super::ApiError;
+use super::{ApiError, Members};
 
 /// An answer on its way. Dropping it abandons the wait, not the deed.
 pub type Future<'a, T> =
@@ -51,7 +51,7 @@ pub struct Queried {
 ///
 /// Names of fsms are checked by the caller. Every future ends: those with a `timeout` argument by
 /// themselves shortly after it, the others because the caller drops them.
-pub trait Service: fmt::Debug + Send + Sync + 'static {
+pub trait Service: Members + fmt::Debug + Send + Sync + 'static {
     /// Applies a command; `key` makes it exactly-once.
     fn apply<'a>(
         &'a self,

@@ -62,7 +62,7 @@ impl Exit {
                 Outcome::Unknown => Self::TimedOut,
                 Outcome::Applied | Outcome::NotApplied => Self::Unavailable,
             },
-            Code::KeyReused | Code::Conflict => Self::Conflict,
+            Code::KeyReused | Code::Conflict | Code::WouldLoseQuorum => Self::Conflict,
             Code::NotFound => Self::NotFound,
             Code::Forbidden => Self::Forbidden,
             Code::InvalidPlugin
@@ -228,7 +228,7 @@ mod tests {
             ),
             (4, &[Code::Forbidden]),
             (5, &[Code::NotFound]),
-            (6, &[Code::Conflict, Code::KeyReused]),
+            (6, &[Code::Conflict, Code::KeyReused, Code::WouldLoseQuorum]),
             (
                 7,
                 &[

@@ -50,6 +50,8 @@ pub(super) enum Call {
     },
     /// Take a checkpoint: at the leader of the group.
     Checkpoint { group: u64 },
+    /// A directory's command about a member: at the leader of group 0, which knows who is there.
+    Member { command: Vec<u8>, force: bool },
     /// The node that asks is at another address from now on. It says so itself.
     Moved { quic: String },
     /// Have this plugin's bytes durable and compiled here; fetch them from the node `from` if need be.
@@ -73,6 +75,12 @@ pub(super) enum Reply {
     Group { group: u64 },
     /// Who leads now.
     Leader { node: u64 },
+    /// A member was changed; the tolerance of failures before and after.
+    Member {
+        index: Index,
+        before: u64,
+        after: u64,
+    },
     /// Done.
     Done,
 }
@@ -329,6 +337,7 @@ impl Call {
             Self::Directory { .. }
             | Self::CreateFsm { .. }
             | Self::RemoveFsm { .. }
+            | Self::Member { .. }
             | Self::Moved { .. }
             | Self::Stage { .. } => None,
         }
@@ -342,6 +351,7 @@ impl Call {
             | Self::ReadPoint { .. }
             | Self::Checkpoint { .. }
             | Self::Stage { .. }
+            | Self::Member { .. }
             | Self::Moved { .. }
             // Those that are sent on their own: registering, reporting, dropping.
             | Self::Directory { .. } => true,

@@ -78,6 +78,7 @@ impl Shell {
                 self.host_entry(GroupId(group), HostEntry::Checkpoint, deadline)
                     .await
             }
+            Call::Member { command, force } => self.member_here(&command, force, deadline).await,
             Call::Moved { .. } => Err(Failure::not_applied(
                 Code::BadRequest,
                 "only a peer can say where it is",
@@ -293,6 +294,7 @@ pub(super) fn directory_refusal(failure: Failure) -> Failure {
     let code = match text.split_once(": ") {
         Some(("not found", _)) => Code::NotFound,
         Some(("bad request", _)) => Code::BadRequest,
+        Some(("would lose quorum", _)) => Code::WouldLoseQuorum,
         _ => Code::Conflict,
     };
     Failure::not_applied(code, text)

@@ -2,10 +2,10 @@
 //! group's leader brings its own configuration there, one change at a time.
 
 mod book;
-// mod change;
+mod change;
 mod chores;
 mod follow;
-// mod list;
+mod list;
 mod plan;
 mod strangers;
 

@@ -56,7 +56,7 @@ impl NodeService {
     }
 
     /// Waits until this node's copy of the directory holds all that was acknowledged by now.
-    async fn catch_up(&self, deadline: Instant) -> Result<(), Failure> {
+    pub(super) async fn catch_up(&self, deadline: Instant) -> Result<(), Failure> {
         let call = Call::ReadPoint {
             group: GroupId::SYSTEM.0,
         };
@@ -66,7 +66,7 @@ impl NodeService {
         }
     }
 
-    async fn directory(
+    pub(super) async fn directory(
         &self,
         command: &DirectoryCommand,
         deadline: Instant,

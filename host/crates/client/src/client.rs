@@ -1,6 +1,7 @@
 //! The client: one handle, many endpoints, one pool of connections.
 
 mod body;
+mod members;
 mod send;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod endpoint;
 mod error;
 pub mod header;
 mod key;
+mod members;
 mod model;
 mod policy;
 mod problem;
@@ -16,6 +17,10 @@ pub use duration::{InvalidDuration, parse_duration};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{AttemptError, ClientError};
 pub use key::random_key;
+pub use members::{
+    ChangeMember, ChangeParameters, CreateToken, InvalidRole, MemberChange, MemberChanged,
+    MemberInfo, MemberList, MemberRole, TokenCreated, TokenInfo, TokenList, TokenRevoked,
+};
 pub use model::{
     ChainHead, Check, CreateFsm, DigestHex, FsmInfo, FsmList, FsmState, FsmStatus, InvalidDigest,
     InvalidName, LimitOverrides, PluginInfo, PluginList, Probe, RecoveredInfo, Removed,

@@ -57,6 +57,8 @@ pub enum Code {
     KeyReused,
     /// It exists already, or something else is in the way.
     Conflict,
+    /// A majority of the voters that would be left cannot be reached.
+    WouldLoseQuorum,
     /// Too many bytes.
     TooLarge,
     /// No such fsm, plugin or path.
@@ -77,7 +79,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Refused,
         Self::Trap,
         Self::Fuel,
@@ -97,6 +99,7 @@ impl Code {
         Self::OutcomeUnknown,
         Self::KeyReused,
         Self::Conflict,
+        Self::WouldLoseQuorum,
         Self::TooLarge,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -116,6 +119,7 @@ impl Code {
             Self::MethodNotAllowed => 405,
             Self::SlowRequest => 408,
             Self::KeyReused | Self::Conflict => 409,
+            Self::WouldLoseQuorum => 412,
             Self::TooLarge => 413,
             Self::Refused
             | Self::Trap
@@ -179,6 +183,7 @@ impl Code {
             Self::OutcomeUnknown => "outcome unknown",
             Self::KeyReused => "idempotency key reused with another body",
             Self::Conflict => "conflict",
+            Self::WouldLoseQuorum => "would lose quorum",
             Self::TooLarge => "too large",
             Self::NotFound => "not found",
             Self::MethodNotAllowed => "method not allowed",

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_client::{
-    Check, Code, CreateFsm, DigestHex, FsmInfo, FsmState, PluginInfo, Removed, Snapshotted, Status,
+    ChangeMember, Check, Code, CreateFsm, CreateToken, DigestHex, FsmInfo, FsmState, MemberChanged,
+    MemberList, PluginInfo, Removed, Snapshotted, Status, TokenCreated, TokenList, TokenRevoked,
     Upgraded,
 };
 use tokio::sync::Notify;
 
-use crate::api::{ApiError, Applied, Consistency, Future, Queried, Service};
+use crate::api::{ApiError, Applied, Consistency, Future, Members, Queried, Service};
 
 #[derive(Debug, Default)]
 pub(super) struct Fake {
@@ -231,4 +232,31 @@ impl Service for Fake {
             detail: Some("no leader".into()),
         }]
     }
+}
+
+/// The members are tested end to end.
+impl Members for Fake {
+    fn members(&self) -> Future<'_, MemberList> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn change_member(&self, _: u64, _: ChangeMember, _: Duration) -> Future<'_, MemberChanged> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn create_token(&self, _: CreateToken, _: Duration) -> Future<'_, TokenCreated> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn tokens(&self, _: Duration) -> Future<'_, TokenList> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn revoke_token(&self, _: u64, _: Duration) -> Future<'_, TokenRevoked> {
+        Box::pin(async { Err(not_here()) })
+    }
+}
+
+fn not_here() -> ApiError {
+    ApiError::new(Code::Internal, "the fake has no members")
 }
