@@ -47,6 +47,8 @@ pub mod quorum;
 mod display;
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod paper;
 #[cfg(test)]
 mod pitfalls;

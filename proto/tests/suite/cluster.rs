@@ -238,6 +238,14 @@ impl Cluster {
         state.raft = Raft::new(config, state.disk.initial(), now, jitter);
     }
 
+    /// Restarts a node with other settings.
+    pub(crate) fn restart_as(&mut self, node: u64, config: Config) {
+        let (now, jitter) = (self.now, self.next_jitter());
+        self.restart(node);
+        let state = self.node(node);
+        state.raft = Raft::new(config, state.disk.initial(), now, jitter);
+    }
+
     pub(crate) fn node(&mut self, node: u64) -> &mut Node {
         self.nodes.get_mut(&node).expect("a node of the cluster")
     }

@@ -1,5 +1,6 @@
 //! Tests of the core from the outside: several replicas that step each other's messages.
 
+mod cases;
 mod cluster;
 mod confchange;
 mod datadriven;
