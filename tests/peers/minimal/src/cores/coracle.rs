@@ -1,12 +1,12 @@
 //! Coracle's core.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_proto::{
-    Config, Configuration, DEFAULT_PRIORITY, Effect, Effects, EntryKind, Envelope, GroupId, Index,
-    Initial, Input, Instant, LogId, NodeId, ProposalId, Raft, ReplicaId, Role, SnapshotMeta,
-    TimeoutKind,
+    Config, Configuration, DEFAULT_PRIORITY, Effect, Effects, Envelope, GroupId, Index, Initial,
+    Input, Instant, LogId, NodeId, ProposalId, Raft, ReplicaId, Role, SnapshotMeta, TimeoutKind,
 };
 
 use super::{COMPACT_EVERY, Engine, KEEP, NODES};
@@ -16,9 +16,10 @@ pub(super) struct Core {
     begin: std::time::Instant,
     effects: Effects,
     sends: Vec<(u64, Envelope)>,
-    /// Last entry that is committed here, and the last that was told.
+    /// Last entry that is committed here.
     commit: Index,
-    told: Index,
+    /// Where the proposals went that are not committed, oldest first.
+    accepted: VecDeque<Index>,
     floor: Index,
     configuration: Configuration,
 }
@@ -53,6 +54,7 @@ impl Core {
                     let entries = Vec::new();
                     self.raft.step(now, Input::LogRead { to, entries }, effects);
                 }
+                Effect::Accepted { position, .. } => self.accepted.push_back(position.index),
                 Effect::Fatal { reason } => panic!("coracle: {reason}"),
                 _ => {}
             }
@@ -118,7 +120,7 @@ impl Engine for Core {
             effects: Effects::new(),
             sends: Vec::new(),
             commit: 0,
-            told: 0,
+            accepted: VecDeque::new(),
             floor: 0,
             configuration,
         }
@@ -137,12 +139,13 @@ impl Engine for Core {
         self.step(Input::Received(message));
     }
 
-    fn propose(&mut self, count: usize) -> bool {
+    fn propose(&mut self, count: usize) -> usize {
+        let before = self.accepted.len();
         for _ in 0..count {
             let (id, payload) = (ProposalId(0), Bytes::new());
             self.step(Input::Propose { id, payload });
         }
-        self.leads()
+        self.accepted.len() - before
     }
 
     fn sends(&mut self) -> Vec<(u64, Envelope)> {
@@ -150,11 +153,8 @@ impl Engine for Core {
     }
 
     fn committed(&mut self) -> usize {
-        let entries = self.raft.cached(self.told + 1, self.commit, usize::MAX);
-        let entries = entries.unwrap_or_default();
-        self.told = entries.last().map_or(self.told, |entry| entry.index);
-        let proposed = |entry: &&coracle_proto::Entry| entry.kind == EntryKind::Normal;
-        entries.iter().filter(proposed).count()
+        let committed = self.accepted.partition_point(|index| *index <= self.commit);
+        self.accepted.drain(..committed).count()
     }
 
     fn leads(&self) -> bool {

@@ -32,8 +32,8 @@ trait Engine: Send + 'static {
     fn campaign(&mut self);
     fn heartbeat(&mut self);
     fn receive(&mut self, message: Self::Message);
-    /// Appends so many empty entries, if this node leads.
-    fn propose(&mut self, count: usize) -> bool;
+    /// Appends so many empty entries, as far as it takes them.
+    fn propose(&mut self, count: usize) -> usize;
     /// What is to be sent since the last turn, by addressee.
     fn sends(&mut self) -> Vec<(u64, Self::Message)>;
     /// How many proposed entries were committed since the last turn.
@@ -139,9 +139,9 @@ fn take<E: Engine>(
         }
     }
     let count = waiting.len() - before;
-    if count > 0 && !core.propose(count) {
+    if count > 0 {
         // Dropped senders tell the clients.
-        waiting.truncate(before);
+        waiting.truncate(before + core.propose(count));
     }
 }
 

@@ -105,15 +105,12 @@ impl Engine for Core {
         self.drain();
     }
 
-    fn propose(&mut self, count: usize) -> bool {
-        for _ in 0..count {
-            // An entry without data and context is taken for a leader's own.
-            if self.node.propose(vec![1], Vec::new()).is_err() {
-                return false;
-            }
-        }
+    fn propose(&mut self, count: usize) -> usize {
+        // An entry without data and context is taken for a leader's own.
+        let accepted = (0..count).take_while(|_| self.node.propose(vec![1], Vec::new()).is_ok());
+        let accepted = accepted.count();
         self.drain();
-        true
+        accepted
     }
 
     fn sends(&mut self) -> Vec<(u64, Message)> {
