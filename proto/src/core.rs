@@ -50,6 +50,8 @@ pub(crate) struct Core {
     /// Index of the last configuration told in [`Effect::ConfigurationCommitted`].
     pub(crate) configuration_told: Index,
     pub(crate) writes: Writes,
+    /// Questions about read points asked of leaders so far, from a random number on.
+    pub(crate) questions: u64,
     pub(crate) clock: Clock,
     pub(crate) out: Outbox,
 }

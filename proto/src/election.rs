@@ -7,7 +7,8 @@ use crate::role::{Candidate, PreCandidate, State, Votes};
 use crate::{HardState, LogId, Message, Raft, ReplicaId, Term, VoteKind};
 
 impl Raft {
-    /// The election timer ran out, or somebody wants an election now.
+    /// The election timer ran out, or somebody wants an election now. As long as a promise binds
+    /// this replica, its own vote does not count.
     pub(crate) fn campaign(&mut self, jitter: u64) -> Result<(), Impossible> {
         self.core.clock.draw(&self.core.config, jitter);
         self.core.clock.restart_election();
@@ -27,7 +28,7 @@ impl Raft {
     pub(crate) fn on_pre_vote(&mut self, from: ReplicaId, term: Term, last: LogId) {
         let own = self.core.hard_state;
         let free = term > own.term || (term == own.term && self.is_free_to_vote_for(from));
-        let granted = free && last >= self.core.log.last() && !self.trusts_leader();
+        let granted = free && last >= self.core.log.last() && !self.refuses_candidates();
         let kind = VoteKind::Pre;
         let reply = Message::VoteReply { kind, granted };
         if granted {
@@ -41,7 +42,9 @@ impl Raft {
     /// A real vote in the current term. A learner votes as well: that it was promoted may be news
     /// to it.
     pub(crate) fn on_vote(&mut self, from: ReplicaId, kind: VoteKind, last: LogId) {
-        let granted = self.is_free_to_vote_for(from) && last >= self.core.log.last();
+        let promised = kind != VoteKind::Transfer && self.core.clock.is_promised();
+        let free = self.is_free_to_vote_for(from) && !promised;
+        let granted = free && last >= self.core.log.last();
         if granted {
             self.core.set_hard_state(HardState {
                 vote: Some(from),
@@ -72,7 +75,7 @@ impl Raft {
     ) -> Result<(), Impossible> {
         match (&mut self.state, kind) {
             (State::PreCandidate(PreCandidate { votes }), VoteKind::Pre)
-            | (State::Candidate(Candidate { votes }), VoteKind::Real | VoteKind::Transfer) => {
+            | (State::Candidate(Candidate { votes, .. }), VoteKind::Real | VoteKind::Transfer) => {
                 votes.record(from, granted);
                 self.tally()
             }
@@ -84,7 +87,9 @@ impl Raft {
     pub(crate) fn on_vote_durable(&mut self) -> Result<(), Impossible> {
         let own = self.core.id();
         match &mut self.state {
-            State::Candidate(candidate) if self.core.writes.hard_state_is_durable() => {
+            State::Candidate(candidate)
+                if !candidate.abstains && self.core.writes.hard_state_is_durable() =>
+            {
                 candidate.votes.record(own, true);
                 self.tally()
             }
@@ -94,7 +99,7 @@ impl Raft {
 
     /// Whether a leader was heard so lately that a candidate must be a disturbance: votes would
     /// depose a leader that the others are content with.
-    pub(crate) fn trusts_leader(&self) -> bool {
+    fn trusts_leader(&self) -> bool {
         let core = &self.core;
         core.config.check_quorum
             && match &self.state {
@@ -106,6 +111,12 @@ impl Raft {
             }
     }
 
+    /// Whether candidates are held off: by trust in a leader, or by a promise to one, which holds
+    /// even when that leader is forgotten.
+    pub(crate) fn refuses_candidates(&self) -> bool {
+        self.trusts_leader() || self.core.clock.is_promised()
+    }
+
     fn is_free_to_vote_for(&self, candidate: ReplicaId) -> bool {
         match self.core.hard_state.vote {
             Some(vote) => vote == candidate,
@@ -115,8 +126,10 @@ impl Raft {
 
     fn ask_pre_votes(&mut self) -> Result<(), Impossible> {
         let mut votes = Votes::default();
-        votes.record(self.core.id(), true);
-        self.state = State::PreCandidate(PreCandidate { votes });
+        if !self.core.clock.is_promised() {
+            votes.record(self.core.id(), true);
+        }
+        self.enter(State::PreCandidate(PreCandidate { votes }), None);
         let term = self.core.term() + 1;
         self.ask(term, VoteKind::Pre);
         self.tally()
@@ -127,7 +140,11 @@ impl Raft {
         let term = self.core.term() + 1;
         let vote = Some(self.core.id());
         self.core.set_hard_state(HardState { term, vote });
-        self.state = State::Candidate(Candidate::default());
+        let candidate = Candidate {
+            votes: Votes::default(),
+            abstains: self.core.clock.is_promised(),
+        };
+        self.enter(State::Candidate(candidate), None);
         self.ask(term, kind);
     }
 
@@ -151,7 +168,7 @@ impl Raft {
                     VoteResult::Pending => {}
                 }
             }
-            State::Candidate(Candidate { votes }) => {
+            State::Candidate(Candidate { votes, .. }) => {
                 match vote_result(configuration, |id| votes.of(id)) {
                     VoteResult::Won => return self.become_leader(),
                     VoteResult::Lost => self.become_follower(None),
@@ -166,7 +183,7 @@ impl Raft {
     fn become_leader(&mut self) -> Result<(), Impossible> {
         let mut leader = Box::new(Leader::new(&self.core));
         let opened = leader.open_term(&mut self.core);
-        self.state = State::Leader(leader);
+        self.enter(State::Leader(leader), Some(self.core.id()));
         opened
     }
 }
@@ -175,8 +192,8 @@ impl Raft {
 mod tests {
     use super::*;
     use crate::testing::{
-        append, config, follower, from, heartbeat, id, initial, persisted, replica, step, step_at,
-        vote, vote_reply,
+        append, config, follower, from, heartbeat, id, initial, lease_heartbeat, persisted,
+        replica, step, step_at, vote, vote_reply,
     };
     use crate::{Config, Initial, Input, Instant, NodeId, Role, TimeoutKind};
 
@@ -289,11 +306,11 @@ mod tests {
         let mut raft = careful(initial(&[1]));
         let before = raft.clone();
         assert_eq!(
-            step(&mut raft, from(2, 5, vote(VoteKind::Pre, id(1, 1)))),
+            step_at(&mut raft, 1000, from(2, 5, vote(VoteKind::Pre, id(1, 1)))),
             ["send n1.0->n2.0 t5 pre-vote granted"]
         );
         assert_eq!(
-            step(&mut raft, from(2, 5, vote(VoteKind::Pre, id(1, 0)))),
+            step_at(&mut raft, 1000, from(2, 5, vote(VoteKind::Pre, id(1, 0)))),
             ["send n1.0->n2.0 t1 pre-vote refused"]
         );
         assert_eq!(raft, before);
@@ -345,6 +362,109 @@ mod tests {
             step(&mut raft, persisted(2, 1)),
             ["send n1.0->n3.0 t2 transfer-vote granted"]
         );
+    }
+
+    #[test]
+    fn a_restarted_replica_holds_off_candidates_for_one_timeout() {
+        // It may have promised that to a leader that reads by its lease.
+        for (kind, since) in [(VoteKind::Pre, 999), (VoteKind::Real, 999)] {
+            let mut raft = careful(initial(&[1]));
+            step_at(&mut raft, since, from(2, 2, vote(kind, id(1, 1))));
+            assert_eq!(raft.status().hard_state.vote, None);
+            let granted = step_at(&mut raft, 1000, from(2, 2, vote(kind, id(1, 1))));
+            assert_ne!(granted, ["send n1.0->n2.0 t1 pre-vote refused"]);
+            assert_ne!(granted, NOTHING);
+        }
+        let mut raft = careful(initial(&[1]));
+        step(&mut raft, from(2, 2, vote(VoteKind::Transfer, id(1, 1))));
+        assert_eq!(raft.status().hard_state.vote, Some(replica(2)));
+        let mut fresh = careful(initial(&[]));
+        step(&mut fresh, from(2, 1, vote(VoteKind::Real, id(0, 0))));
+        let vote = fresh.status().hard_state.vote;
+        assert_eq!(vote, Some(replica(2)), "it never heard a leader");
+    }
+
+    #[test]
+    fn a_promise_to_a_leader_outlives_its_being_forgotten() {
+        let promised = || {
+            let mut raft = careful(initial(&[]));
+            assert_eq!(
+                step(&mut raft, from(2, 1, lease_heartbeat(0, 1)))[1..],
+                ["leader t1 n2.0"]
+            );
+            assert_eq!(
+                step(&mut raft, persisted(1, 1)),
+                ["send n1.0->n2.0 t1 heartbeat-reply round=1 hold=1s"]
+            );
+            step(&mut raft, Input::ForgetLeader);
+            assert_eq!(raft.leader(), None);
+            raft
+        };
+        let ask = |term| from(3, term, vote(VoteKind::Real, id(0, 0)));
+        for term in [1, 2] {
+            let mut raft = promised();
+            step_at(&mut raft, 999, ask(term));
+            assert_eq!(raft.status().hard_state.vote, None, "in term {term}");
+            step_at(&mut raft, 1000, ask(term));
+            assert_eq!(raft.status().hard_state.vote, Some(replica(3)));
+        }
+        let mut raft = promised();
+        step(&mut raft, from(3, 2, vote(VoteKind::Transfer, id(0, 0))));
+        let vote = raft.status().hard_state.vote;
+        assert_eq!(
+            vote,
+            Some(replica(3)),
+            "the leader lets go of its lease first"
+        );
+    }
+
+    #[test]
+    fn without_a_promise_a_forgotten_leader_holds_off_nobody() {
+        let mut raft = careful(initial(&[]));
+        step(&mut raft, from(2, 1, heartbeat(0, 1)));
+        step(&mut raft, Input::ForgetLeader);
+        step(&mut raft, from(3, 2, vote(VoteKind::Real, id(0, 0))));
+        assert_eq!(raft.status().hard_state.vote, Some(replica(3)));
+        // And it is followed again when it speaks.
+        let mut raft = careful(initial(&[]));
+        step(&mut raft, from(2, 1, heartbeat(0, 1)));
+        step(&mut raft, Input::ForgetLeader);
+        step(&mut raft, from(2, 1, heartbeat(0, 1)));
+        assert_eq!(raft.leader(), Some(replica(2)));
+    }
+
+    #[test]
+    fn who_campaigns_against_its_promise_does_not_count_its_own_vote() {
+        let mut raft = careful(initial(&[]));
+        step(&mut raft, from(2, 1, lease_heartbeat(0, 1)));
+        step(&mut raft, persisted(1, 1));
+        step(&mut raft, Input::Campaign { jitter: 0 });
+        step(&mut raft, from(3, 2, vote_reply(VoteKind::Pre, true)));
+        assert_eq!(raft.role(), Role::PreCandidate, "one of three");
+        step(&mut raft, from(2, 2, vote_reply(VoteKind::Pre, true)));
+        step(&mut raft, persisted(2, 2));
+        step(&mut raft, from(3, 2, vote_reply(VoteKind::Real, true)));
+        assert_eq!(raft.role(), Role::Candidate, "one of three");
+        step(&mut raft, from(2, 2, vote_reply(VoteKind::Real, true)));
+        assert_eq!(raft.role(), Role::Leader, "both others are free");
+    }
+
+    #[test]
+    fn a_low_priority_waits_a_timeout_longer_per_step() {
+        for (priority, wait) in [(4, 1000), (9, 1000), (3, 2000), (0, 5000)] {
+            let config = Config {
+                priority,
+                ..config(1)
+            };
+            let raft = Raft::new(config, initial(&[]), Instant(0), 0);
+            let (at, _) = raft.deadline().expect("a timer runs");
+            assert_eq!(at.0 / 1_000_000, wait, "priority {priority}");
+        }
+        let mut raft = follower(&[1]);
+        step(&mut raft, Input::SetPriority(2));
+        step(&mut raft, from(2, 1, heartbeat(0, 0)));
+        let (at, _) = raft.deadline().expect("a timer runs");
+        assert_eq!(at.0 / 1_000_000, 3000);
     }
 
     #[test]

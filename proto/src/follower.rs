@@ -40,6 +40,7 @@ impl Core {
         from: ReplicaId,
         commit: Index,
         round: u64,
+        lease: bool,
     ) -> Result<(), Impossible> {
         let last = self.log.last();
         if commit > last.index {
@@ -49,7 +50,18 @@ impl Core {
             );
         }
         self.follow_commit(commit, last.index);
-        let reply = self.heartbeat_reply(round);
+        let mut hold = Duration::ZERO;
+        if lease && self.config.check_quorum {
+            hold = self.config.election_timeout;
+            self.clock.promise(hold);
+            self.clock.restart_election();
+        }
+        let priority = self.config.priority;
+        let reply = Message::HeartbeatReply {
+            round,
+            hold,
+            priority,
+        };
         self.send(from, reply);
         Ok(())
     }

@@ -16,6 +16,8 @@ pub enum TimeoutKind {
     Heartbeat,
     /// A transfer of leadership has taken too long.
     Transfer,
+    /// The leader has taken too long to answer a follower's question about a read point.
+    Read,
 }
 
 /// How a leader makes sure that it still leads before it grants a read.
@@ -68,6 +70,7 @@ pub enum Input {
         change: ConfigurationChange,
     },
     /// Ask for a linearizable read point (thesis §6.4). A follower or learner asks its leader.
+    /// The time of the step must not be earlier than the arrival of the read.
     Read {
         /// The caller's name for it.
         id: ReadId,
@@ -84,7 +87,9 @@ pub enum Input {
         to: Option<NodeId>,
     },
     /// Follow nobody from now on, in the same term, although the leader may live: another failure
-    /// detector knows better. Nothing on a leader.
+    /// detector knows better, and candidates need not be held off. Where the leader reads by lease,
+    /// candidates are held off all the same until the lease that this replica supported is over.
+    /// Nothing on a leader.
     ForgetLeader,
     /// The election priority of this replica, see [`Config::priority`](crate::Config::priority).
     SetPriority(u8),
@@ -113,7 +118,8 @@ pub enum Input {
     },
     /// The transport lost its connection to this node: probe before pipelining again.
     PeerDown(NodeId),
-    /// Start an election now, as if the timer had run out.
+    /// Start an election now, as if the timer had run out. While the leader may be reading by a
+    /// lease that this replica supported, its own vote does not count.
     Campaign {
         /// A fresh random number.
         jitter: u64,

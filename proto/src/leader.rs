@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::core::Core;
 use crate::impossible::Impossible;
+use crate::lease::Lease;
 use crate::progress::Progress;
 use crate::quorum::{VoteResult, vote_result};
 use crate::read_index::Reads;
@@ -61,6 +62,7 @@ impl Leader {
         self.append(core, EntryKind::Noop, Bytes::new())?;
         core.clock.restart_heartbeat(&core.config);
         core.clock.restart_quorum_check(&core.config);
+        core.clock.lease = Lease::default();
         Ok(())
     }
 
@@ -102,16 +104,17 @@ impl Leader {
         core.clock.restart_heartbeat(&core.config);
         self.repeat_transfer();
         if !self.start_round(core) {
+            self.renew_lease(core);
             self.broadcast_heartbeat(core);
         }
+        self.reads.by_lease = false;
     }
 
     pub(crate) fn broadcast_heartbeat(&mut self, core: &mut Core) {
-        let round = self.reads.round();
+        let (round, lease) = (self.reads.round(), self.reads.by_lease);
         for (id, peer) in &mut self.peers {
             let commit = core.commit.min(peer.matched);
             peer.told_commit = peer.told_commit.max(commit);
-            let lease = false;
             core.send(
                 *id,
                 Message::Heartbeat {
@@ -151,9 +154,9 @@ impl Leader {
     /// Every read that waits is refused: whoever leads next has to be asked again.
     pub(crate) fn resign(mut self, core: &mut Core, leader: Option<ReplicaId>) {
         let reason = RefuseReason::NotLeader { leader };
-        let refused = self.reads.drain();
-        let refused = refused.map(|id| Effect::ReadRefused { id, reason });
-        core.out.events.extend(refused);
+        for reader in self.reads.drain() {
+            core.refuse_read(reader, reason);
+        }
     }
 
     pub(crate) fn peer_status(&self) -> Vec<PeerStatus> {

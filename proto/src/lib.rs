@@ -31,10 +31,12 @@ mod receive;
 
 mod election;
 mod follower;
+mod remote_read;
 mod snapshot;
 
 mod commit;
 mod leader;
+mod lease;
 mod membership;
 mod progress;
 mod read_index;

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::core::{Core, Outbox};
 use crate::impossible::{Impossible, impossible};
 use crate::log::Log;
+use crate::read_index::Reader;
 use crate::role::{Follower, State};
 use crate::transfer::Transfer;
 use crate::writes::Writes;
@@ -48,7 +49,9 @@ impl Raft {
             Ok(log) => (log, None),
             Err(impossible) => (Log::empty(), Some(impossible)),
         };
-        let clock = Clock::new(&config, now, jitter);
+        // Which leaders it heard is forgotten, and so are the promises it gave them.
+        let bound = config.check_quorum && hard_state.term > 0;
+        let clock = Clock::new(&config, now, jitter, bound);
         Self {
             core: Core {
                 config,
@@ -58,6 +61,7 @@ impl Raft {
                 announced: applied,
                 configuration_told: 0,
                 writes: Writes::default(),
+                questions: jitter,
                 clock,
                 out: Outbox::default(),
             },
@@ -175,14 +179,23 @@ impl Raft {
 
     /// Follows `leader`, or nobody, in the term as it is now.
     pub(crate) fn become_follower(&mut self, leader: Option<ReplicaId>) {
-        match std::mem::replace(&mut self.state, State::follower(leader)) {
+        let led = matches!(self.state, State::Leader(_));
+        self.enter(State::follower(leader), leader);
+        if led {
+            self.core.clock.restart_election();
+        }
+    }
+
+    /// Leaves the role behind; whoever asked something of it is told who `leader` is.
+    pub(crate) fn enter(&mut self, state: State, leader: Option<ReplicaId>) {
+        match std::mem::replace(&mut self.state, state) {
             State::Leader(mut old) => {
                 self.handover = old.transfer.take().or(self.handover.take());
                 self.core.clock.restart_transfer(&self.core.config);
                 old.resign(&mut self.core, leader);
-                self.core.clock.restart_election();
             }
-            State::Follower(_) | State::PreCandidate(_) | State::Candidate(_) => {}
+            State::Follower(mut old) => old.reads.refuse_all(&mut self.core, leader),
+            State::PreCandidate(_) | State::Candidate(_) => {}
         }
     }
 
@@ -207,9 +220,13 @@ impl Raft {
                 self.on_transfer(id, to);
                 Ok(())
             }
-            Input::ForgetLeader => Ok(()),
+            Input::ForgetLeader => {
+                self.forget_leader();
+                Ok(())
+            }
             Input::SetPriority(priority) => {
                 self.core.config.priority = priority;
+                self.core.clock.tune(&self.core.config);
                 Ok(())
             }
             Input::LogRead { to, entries } => {
@@ -257,7 +274,10 @@ impl Raft {
     fn on_read(&mut self, id: ReadId, mode: ReadMode) {
         self.wake();
         if let State::Leader(leader) = &mut self.state {
-            leader.read(&mut self.core, id);
+            leader.read(&mut self.core, Reader::Local(id), mode);
+            return;
+        }
+        if self.read_remotely(id, mode) {
             return;
         }
         let leader = self.leader();
@@ -272,6 +292,18 @@ impl Raft {
                 ..
             }) if leader.node == node => self.wake(),
             _ => {}
+        }
+    }
+
+    /// Another failure detector says that the leader is gone. A promise to it is kept all the same:
+    /// it may live, and read by its lease.
+    fn forget_leader(&mut self) {
+        if let State::Follower(Follower {
+            leader: Some(_), ..
+        }) = &self.state
+        {
+            self.wake();
+            self.become_follower(None);
         }
     }
 

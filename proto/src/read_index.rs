@@ -5,7 +5,17 @@ use std::collections::VecDeque;
 use crate::core::Core;
 use crate::leader::Leader;
 use crate::quorum::committed_index;
-use crate::{Effect, Index, ReadId, RefuseReason, ReplicaId};
+use crate::role::State;
+use crate::{Effect, Index, Message, Raft, ReadId, ReadMode, RefuseReason, ReplicaId};
+
+/// Who reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Reader {
+    /// A caller of this replica.
+    Local(ReadId),
+    /// A follower or learner, in its own round.
+    Peer(ReplicaId, u64),
+}
 
 /// Reads that share a round.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,7 +23,7 @@ struct Batch {
     round: u64,
     /// The commit index when the round began.
     index: Index,
-    reads: Vec<ReadId>,
+    reads: Vec<Reader>,
 }
 
 /// Reads of one leader in one term. The counter never leaves the term, so that an echo of another
@@ -22,8 +32,10 @@ struct Batch {
 pub(crate) struct Reads {
     round: u64,
     /// For the next round; until the first commit of the term none begins.
-    waiting: Vec<ReadId>,
+    waiting: Vec<Reader>,
     batches: VecDeque<Batch>,
+    /// Somebody read by lease since the last heartbeat: the next rounds ask for promises.
+    pub(crate) by_lease: bool,
 }
 
 impl Reads {
@@ -33,7 +45,7 @@ impl Reads {
     }
 
     /// Ends all reads.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = ReadId> + use<> {
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Reader> + use<> {
         let batches = std::mem::take(&mut self.batches);
         let waiting = std::mem::take(&mut self.waiting);
         let batched = batches.into_iter().flat_map(|batch| batch.reads);
@@ -45,8 +57,14 @@ impl Reads {
         batched + self.waiting.len()
     }
 
+    /// Whether a peer repeats a question.
+    fn knows(&self, reader: Reader) -> bool {
+        let mut batched = self.batches.iter().flat_map(|batch| &batch.reads);
+        matches!(reader, Reader::Peer(..))
+            && (self.waiting.contains(&reader) || batched.any(|known| *known == reader))
+    }
+
     fn begin(&mut self, index: Index) {
-        self.round += 1;
         self.batches.push_back(Batch {
             round: self.round,
             index,
@@ -55,24 +73,33 @@ impl Reads {
     }
 
     /// A quorum has echoed `round`.
-    fn finish(&mut self, round: u64, mut ready: impl FnMut(ReadId, Index)) {
+    fn finish(&mut self, round: u64, mut ready: impl FnMut(Reader, Index)) {
         while let Some(batch) = self.batches.pop_front_if(|batch| batch.round <= round) {
             batch
                 .reads
                 .into_iter()
-                .for_each(|id| ready(id, batch.index));
+                .for_each(|reader| ready(reader, batch.index));
         }
     }
 }
 
 impl Leader {
-    pub(crate) fn read(&mut self, core: &mut Core, id: ReadId) {
-        if self.reads.len() >= core.config.max_pending_reads {
-            let reason = RefuseReason::Busy;
-            core.out.events.push(Effect::ReadRefused { id, reason });
+    pub(crate) fn read(&mut self, core: &mut Core, reader: Reader, mode: ReadMode) {
+        if mode == ReadMode::Lease && core.config.check_quorum {
+            self.reads.by_lease = true;
+            if self.has_lease(core) {
+                core.grant(reader, core.commit);
+                return;
+            }
+        }
+        if self.reads.knows(reader) {
             return;
         }
-        self.reads.waiting.push(id);
+        if self.reads.len() >= core.config.max_pending_reads {
+            core.refuse_read(reader, RefuseReason::Busy);
+            return;
+        }
+        self.reads.waiting.push(reader);
         self.start_waiting_round(core);
     }
 
@@ -89,10 +116,27 @@ impl Leader {
         if self.reads.waiting.is_empty() || !self.has_committed_in_term(core) {
             return false;
         }
+        self.count_round(core);
         self.reads.begin(core.commit);
         self.broadcast_heartbeat(core);
         self.finish_rounds(core);
         true
+    }
+
+    /// Every round that asks for promises has a number of its own, so that an echo tells when it
+    /// was sent.
+    fn count_round(&mut self, core: &mut Core) {
+        self.reads.round += 1;
+        if self.reads.by_lease {
+            self.ask_for_promises(core, self.reads.round);
+        }
+    }
+
+    /// Before a heartbeat that no read asks for: a lease that is in use is renewed.
+    pub(crate) fn renew_lease(&mut self, core: &mut Core) {
+        if self.reads.by_lease {
+            self.count_round(core);
+        }
     }
 
     /// Grants the reads whose round a quorum has echoed.
@@ -106,11 +150,48 @@ impl Leader {
             None => (*id == own).then_some(round),
         };
         let confirmed = committed_index(core.log.configuration(), echoed);
-        let events = &mut core.out.events;
-        self.reads.finish(confirmed, |id, index| {
-            events.push(Effect::ReadReady { id, index });
-        });
+        self.reads
+            .finish(confirmed, |reader, index| core.grant(reader, index));
         self.start_waiting_round(core);
+    }
+}
+
+impl Core {
+    fn grant(&mut self, reader: Reader, index: Index) {
+        match reader {
+            Reader::Local(id) => self.out.events.push(Effect::ReadReady { id, index }),
+            Reader::Peer(to, round) => {
+                let index = Some(index);
+                self.send(to, Message::ReadIndexReply { round, index });
+            }
+        }
+    }
+
+    pub(crate) fn refuse_read(&mut self, reader: Reader, reason: RefuseReason) {
+        match reader {
+            Reader::Local(id) => self.out.events.push(Effect::ReadRefused { id, reason }),
+            Reader::Peer(to, round) => {
+                let index = None;
+                self.send(to, Message::ReadIndexReply { round, index });
+            }
+        }
+    }
+}
+
+impl Raft {
+    /// A peer asks for a read point; only a leader answers, and only its peers.
+    pub(crate) fn on_read_index(&mut self, from: ReplicaId, round: u64, mode: ReadMode) {
+        let reader = Reader::Peer(from, round);
+        match &mut self.state {
+            State::Leader(leader) if leader.peers.contains_key(&from) => {
+                leader.read(&mut self.core, reader, mode);
+            }
+            _ => {
+                let leader = self.leader();
+                self.core
+                    .refuse_read(reader, RefuseReason::NotLeader { leader });
+            }
+        }
     }
 }
 
@@ -237,10 +318,6 @@ mod tests {
                 "read-refused r2: no leader is known",
                 "leader t3 n3.0"
             ]
-        );
-        assert_eq!(
-            step(&mut raft, read(3)),
-            ["read-refused r3: not the leader, n3.0 is"]
         );
         let mut lost = follower(&[1]);
         step(

@@ -52,8 +52,18 @@ impl Raft {
                     ..
                 }
             );
-            if real && self.trusts_leader() {
+            if real && self.refuses_candidates() {
                 return Ok(());
+            }
+            if matches!(
+                message,
+                Message::Vote {
+                    kind: VoteKind::Transfer,
+                    ..
+                }
+            ) {
+                // Whoever leads gave up its lease before anybody could ask this.
+                self.core.clock.release_promise();
             }
             self.adopt(term);
         }
@@ -91,9 +101,12 @@ impl Raft {
                 _ => Ok(()),
             },
             Message::HeartbeatReply {
-                round, priority, ..
+                round,
+                hold,
+                priority,
             } => {
                 if let State::Leader(leader) = &mut self.state {
+                    leader.on_promise(&mut self.core, from, round, hold);
                     leader.on_heartbeat_reply(&mut self.core, from, round, priority);
                 }
                 Ok(())
@@ -106,9 +119,14 @@ impl Raft {
                 self.follow(from)?;
                 self.core.on_append(from, prev, entries, commit)
             }
-            Message::Heartbeat { commit, round, .. } => {
+            Message::Heartbeat {
+                commit,
+                round,
+                lease,
+            } => {
                 self.follow(from)?;
-                self.core.on_heartbeat(from, commit, round)
+                self.repeat_question();
+                self.core.on_heartbeat(from, commit, round, lease)
             }
             Message::Snapshot { meta } => {
                 self.follow(from)?;
@@ -120,7 +138,15 @@ impl Raft {
                 Ok(())
             }
             Message::TimeoutNow => self.on_timeout_now(from),
-            Message::ReadIndex { .. } | Message::ReadIndexReply { .. } | Message::Wake => Ok(()),
+            Message::ReadIndex { round, mode } => {
+                self.on_read_index(from, round, mode);
+                Ok(())
+            }
+            Message::ReadIndexReply { round, index } => {
+                self.on_read_reply(from, round, index);
+                Ok(())
+            }
+            Message::Wake => Ok(()),
         }
     }
 
@@ -162,12 +188,15 @@ impl Raft {
             Message::Append { prev, .. } => rejected(prev.index),
             Message::Snapshot { meta } => rejected(meta.last.index),
             Message::Heartbeat { round, .. } => self.core.heartbeat_reply(*round),
+            Message::ReadIndex { round, .. } => Message::ReadIndexReply {
+                round: *round,
+                index: None,
+            },
             Message::Quiesce { .. } | Message::Wake => self.core.heartbeat_reply(0),
             Message::VoteReply { .. }
             | Message::AppendReply(_)
             | Message::HeartbeatReply { .. }
             | Message::TimeoutNow
-            | Message::ReadIndex { .. }
             | Message::ReadIndexReply { .. } => return,
         };
         self.core.send(from, reply);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::leader::Leader;
+use crate::remote_read::Asked;
 use crate::{ReplicaId, Role};
 
 /// The role of this replica in its term.
@@ -20,6 +21,8 @@ pub(crate) struct Follower {
     pub(crate) leader: Option<ReplicaId>,
     /// The leader said that it falls silent; no timer runs.
     pub(crate) quiet: bool,
+    /// What it asked that leader.
+    pub(crate) reads: Asked,
 }
 
 /// Asks whether it would be elected (thesis §9.6).
@@ -32,6 +35,8 @@ pub(crate) struct PreCandidate {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Candidate {
     pub(crate) votes: Votes,
+    /// Its own vote is not counted: it promised another leader to help nobody for a while.
+    pub(crate) abstains: bool,
 }
 
 /// Votes received; the first of each voter counts.
@@ -53,6 +58,7 @@ impl State {
         Self::Follower(Follower {
             leader,
             quiet: false,
+            reads: Asked::default(),
         })
     }
 

@@ -87,7 +87,8 @@ pub(crate) fn leader(terms: &[Term]) -> Raft {
 
 /// Makes a fresh replica without pre-vote the leader.
 pub(crate) fn elect(mut raft: Raft) -> Raft {
-    step(&mut raft, Input::Campaign { jitter: 0 });
+    let kind = crate::TimeoutKind::Election;
+    step(&mut raft, Input::Timeout { kind, jitter: 0 });
     let term = raft.status().hard_state.term;
     step(&mut raft, persisted(term, 1));
     step(&mut raft, from(2, term, vote_reply(VoteKind::Real, true)));
@@ -205,5 +206,30 @@ pub(crate) fn transfer(id: u64, to: Option<u64>) -> Input {
     Input::Transfer {
         id: crate::TransferId(id),
         to: to.map(NodeId),
+    }
+}
+
+/// A heartbeat whose echo the leader counts towards its lease.
+pub(crate) fn lease_heartbeat(commit: Index, round: u64) -> Message {
+    Message::Heartbeat {
+        commit,
+        round,
+        lease: true,
+    }
+}
+
+/// The echo of such a heartbeat, with a promise in milliseconds.
+pub(crate) fn promise(round: u64, millis: u64) -> Message {
+    Message::HeartbeatReply {
+        round,
+        hold: Duration::from_millis(millis),
+        priority: crate::DEFAULT_PRIORITY,
+    }
+}
+
+pub(crate) fn lease_read(id: u64) -> Input {
+    Input::Read {
+        id: crate::ReadId(id),
+        mode: crate::ReadMode::Lease,
     }
 }

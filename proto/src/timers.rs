@@ -22,6 +22,7 @@ impl Raft {
             election.then_some((clock.election, TimeoutKind::Election)),
             self.is_handing_over()
                 .then_some((clock.transfer, TimeoutKind::Transfer)),
+            self.is_asking().then_some((clock.read, TimeoutKind::Read)),
         ];
         let timers = timers.into_iter().flatten();
         timers.min_by_key(|(at, _)| *at)
@@ -40,9 +41,18 @@ impl Raft {
                 }
             }
             (_, TimeoutKind::Heartbeat) => {}
-            (_, TimeoutKind::Election) => return self.campaign(jitter),
+            (_, TimeoutKind::Read) => self.on_read_timeout(),
+            (_, TimeoutKind::Election) => {
+                // The timer never runs out before a promise.
+                self.core.clock.release_promise();
+                return self.campaign(jitter);
+            }
         }
         Ok(())
+    }
+
+    fn is_asking(&self) -> bool {
+        matches!(&self.state, State::Follower(follower) if follower.reads.is_out())
     }
 
     fn is_handing_over(&self) -> bool {

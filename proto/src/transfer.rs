@@ -40,6 +40,7 @@ impl Raft {
             return Ok(());
         }
         self.follow(from)?;
+        self.core.clock.release_promise();
         if self.core.is_promotable() {
             self.ask_votes(VoteKind::Transfer);
         }
