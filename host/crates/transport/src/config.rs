@@ -7,7 +7,7 @@ use std::time::Duration;
 use coracle_proto::NodeId;
 
 use crate::identity::{ClusterName, Credentials, IdentityError, Name};
-use crate::limits::MAX_EPOCHS;
+use crate::limits::{MAX_EPOCHS, MIN_DETECTION};
 use crate::tls::Tls;
 use crate::versions::Versions;
 
@@ -61,8 +61,9 @@ pub struct Limits {
     pub control_queue_bytes: usize,
     /// Bytes that may wait on each of a peer's append lanes.
     pub append_queue_bytes: usize,
-    /// A connection without a sign of life for so long is lost. Not the failure detector: that is
-    /// the election timeout.
+    /// Whether frames are compressed for peers that can read them.
+    pub compress: bool,
+    /// A connection without a sign of life for so long is lost; see [`Limits::detecting`].
     pub idle_timeout: Duration,
     /// How often a quiet connection gives a sign of life; below a third of `idle_timeout`.
     pub keep_alive_interval: Duration,
@@ -78,11 +79,27 @@ pub struct Limits {
     pub bulk_reply_timeout: Duration,
 }
 
+impl Limits {
+    /// The default, but a peer that is gone without a word is reported as down within `time`: at
+    /// most so long after the last sign of life from it. Shorter than the default is of use where
+    /// idle groups rely on that report; too short, and a stalled machine looks like a dead one.
+    pub fn detecting(time: Duration) -> Self {
+        let time = time.max(MIN_DETECTION);
+        // What we send ourselves, at the latest a sign of life, puts the end off once.
+        Self {
+            idle_timeout: time * 4 / 5,
+            keep_alive_interval: time / 5,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             control_queue_bytes: 4 << 20,
             append_queue_bytes: 16 << 20,
+            compress: true,
             idle_timeout: Duration::from_secs(6),
             keep_alive_interval: Duration::from_millis(1500),
             initial_rtt: Duration::from_millis(20),

@@ -55,8 +55,7 @@ impl AdmitError {
 
 /// A connection that was let in, and what it is for.
 enum Admitted {
-    Raft(Arrived),
-    Bulk(Arrived),
+    Peer(Arrived),
     Join(Connection),
 }
 
@@ -65,6 +64,38 @@ pub(crate) struct Arrived {
     pub(crate) connection: Connection,
     pub(crate) node: NodeId,
     pub(crate) greeted: Greeted,
+    bulk: bool,
+}
+
+/// An entry in the list of incoming connections, as long as it lives.
+struct Registered<'a> {
+    shared: &'a Shared,
+    id: usize,
+}
+
+impl<'a> Registered<'a> {
+    /// Nothing if the node was removed since it was let in: whoever cut its connections then did
+    /// not see this one.
+    fn new(shared: &'a Shared, peer: &Arrived) -> Option<Self> {
+        let id = peer.connection.stable_id();
+        let entry = (peer.node, peer.connection.clone());
+        shared.arrived().insert(id, entry);
+        let registered = Self { shared, id };
+        match shared.handler.accepts(peer.node) {
+            Ok(()) => Some(registered),
+            Err(refusal) => {
+                let reason = refusal.of(peer.node);
+                quic::close_connection(&peer.connection, close::NOT_MEMBER, &reason);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.shared.arrived().remove(&self.id);
+    }
 }
 
 /// Admits peers until the endpoint is closed.
@@ -91,9 +122,16 @@ async fn handle(shared: Arc<Shared>, incoming: Incoming, _slot: OwnedSemaphorePe
         .await
         .unwrap_or(Err(AdmitError::Timeout));
     match admitted {
-        Ok(Admitted::Raft(peer)) => serve(&shared, peer).await,
-        Ok(Admitted::Bulk(peer)) => bulk::serve_all(&shared, peer.node, &peer.connection).await,
         Ok(Admitted::Join(connection)) => join::serve(&shared, &connection).await,
+        Ok(Admitted::Peer(peer)) => {
+            let Some(_registered) = Registered::new(&shared, &peer) else {
+                return;
+            };
+            match peer.bulk {
+                true => bulk::serve_all(&shared, &peer).await,
+                false => serve(&shared, &peer).await,
+            }
+        }
         Err(error) => {
             shared.counters.connections_refused.one();
             tracing::warn!(%remote, "connection refused: {error}");
@@ -120,15 +158,12 @@ async fn admit(shared: &Shared, incoming: Incoming) -> Result<Admitted, AdmitErr
     }
     let greeted = shared.hello.answer(&connection, node).await;
     let greeted = greeted.map_err(|error| refuse(error.into()))?;
-    let peer = Arrived {
+    Ok(Admitted::Peer(Arrived {
         connection,
         node,
         greeted,
-    };
-    Ok(match purpose.as_deref() {
-        Some(ALPN_BULK) => Admitted::Bulk(peer),
-        _ => Admitted::Raft(peer),
-    })
+        bulk: purpose.as_deref() == Some(ALPN_BULK),
+    }))
 }
 
 fn certificate_of(connection: &Connection) -> Option<CertificateDer<'static>> {
@@ -143,35 +178,41 @@ fn alpn(connection: &Connection) -> Option<Vec<u8>> {
 }
 
 /// Reads a raft connection until it ends.
-async fn serve(shared: &Arc<Shared>, peer: Arrived) {
+async fn serve(shared: &Arc<Shared>, peer: &Arrived) {
     let Arrived {
         connection,
         node,
         greeted,
+        ..
     } = peer;
+    let node = *node;
     let older = shared.inbound().insert(node, connection.clone());
     if let Some(older) = older {
         quic::close_connection(&older, close::SUPERSEDED, "connected again");
     }
     if let Some(outgoing) = shared.peer(node) {
-        outgoing.heard_from(&greeted);
+        outgoing.heard_from(greeted);
     }
     tokio::join!(
-        read_lanes(shared, node, &connection),
-        request::serve_all(shared, node, &connection),
+        read_lanes(shared, node, greeted.version, connection),
+        request::serve_all(shared, node, connection),
     );
     let mut inbound = shared.inbound();
     let current = inbound.get(&node).map(Connection::stable_id);
     if current == Some(connection.stable_id()) {
         inbound.remove(&node);
     }
+    drop(inbound);
+    if let Some(peer) = shared.peer(node) {
+        peer.counters.ended(connection);
+    }
 }
 
-async fn read_lanes(shared: &Arc<Shared>, node: NodeId, connection: &Connection) {
+async fn read_lanes(shared: &Arc<Shared>, node: NodeId, version: u16, connection: &Connection) {
     while let Ok(stream) = connection.accept_uni().await {
         let (shared, connection) = (Arc::clone(shared), connection.clone());
         tokio::spawn(async move {
-            let Err(error) = read_lane(&shared, node, stream).await else {
+            let Err(error) = read_lane(&shared, node, version, stream).await else {
                 return;
             };
             let code = match error {
@@ -199,7 +240,12 @@ enum LaneError {
     Kind(u8),
 }
 
-async fn read_lane(shared: &Shared, node: NodeId, mut stream: RecvStream) -> Result<(), LaneError> {
+async fn read_lane(
+    shared: &Shared,
+    node: NodeId,
+    version: u16,
+    mut stream: RecvStream,
+) -> Result<(), LaneError> {
     let mut kind = [0];
     stream
         .read_exact(&mut kind)
@@ -210,7 +256,7 @@ async fn read_lane(shared: &Shared, node: NodeId, mut stream: RecvStream) -> Res
     }
     while let Some(frame) = frame::read_next(&mut stream, MAX_FRAME_BYTES).await? {
         let bytes = frame.len();
-        let envelopes = open_frame(node, frame)?;
+        let envelopes = open_frame(node, version, frame)?;
         shared.counters.frames_received.one();
         shared.counters.bytes_received.add(bytes);
         shared.counters.envelopes_received.add(envelopes.len());
@@ -220,8 +266,8 @@ async fn read_lane(shared: &Shared, node: NodeId, mut stream: RecvStream) -> Res
 }
 
 /// Decodes a frame; every envelope in it must be from the node at the other end.
-fn open_frame(node: NodeId, frame: Bytes) -> Result<Vec<Envelope>, LaneError> {
-    let envelopes = codec::decode(frame)?;
+fn open_frame(node: NodeId, version: u16, frame: Bytes) -> Result<Vec<Envelope>, LaneError> {
+    let envelopes = codec::decode(frame, version)?;
     let foreign = envelopes.iter().find(|envelope| envelope.from.node != node);
     match foreign {
         Some(envelope) => Err(LaneError::Spoofed {

@@ -8,7 +8,7 @@ use coracle_proto::{Envelope, GroupId, Message, NodeId};
 use tokio::sync::Notify;
 
 use crate::codec;
-use crate::limits::{APPEND_LANES, HELD_CONTROL_BYTES, MAX_FRAME_BYTES};
+use crate::limits::{APPEND_LANES, HELD_CONTROL_BYTES, MAX_BATCH_ENVELOPES, MAX_FRAME_BYTES};
 
 /// One of the streams to a peer. Order holds within a lane only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,6 +169,7 @@ impl LaneQueue {
         let mut taken = 0;
         let mut batch = Vec::new();
         while taken < target
+            && batch.len() < MAX_BATCH_ENVELOPES
             && let Some((bytes, envelope)) = state.envelopes.pop_front()
         {
             if !fits_frame(taken + bytes) && !batch.is_empty() {

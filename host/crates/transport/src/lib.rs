@@ -22,6 +22,7 @@ pub mod join;
 mod lane;
 mod limits;
 mod peer;
+mod peer_stats;
 mod quic;
 mod request;
 mod shared;
@@ -37,12 +38,13 @@ pub use failure::{FailureKind, PeerFailure};
 pub use handler::{BoxFuture, Handler, Refusal};
 pub use lane::{DropReason, Lane, Overflow};
 pub use limits::{
-    APPEND_LANES, HELD_CONTROL_BYTES, JOIN_BURST, JOIN_INTERVAL, MAX_BULK_HEADER_BYTES, MAX_EPOCHS,
-    MAX_FRAME_BYTES, MAX_INBOUND_BULK, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_JOINS,
-    MAX_INBOUND_REQUEST_BYTES, MAX_INBOUND_REQUESTS, MAX_JOIN_BYTES, MAX_OUTBOUND_BULK,
-    MAX_REQUEST_BYTES,
+    APPEND_LANES, HELD_CONTROL_BYTES, JOIN_BURST, JOIN_INTERVAL, MAX_BATCH_ENVELOPES,
+    MAX_BULK_HEADER_BYTES, MAX_EPOCHS, MAX_FRAME_BYTES, MAX_INBOUND_BULK, MAX_INBOUND_CONNECTIONS,
+    MAX_INBOUND_JOINS, MAX_INBOUND_REQUEST_BYTES, MAX_INBOUND_REQUESTS, MAX_JOIN_BYTES,
+    MAX_OUTBOUND_BULK, MAX_REQUEST_BYTES,
 };
 pub use peer::PeerState;
+pub use peer_stats::{BulkStats, PeerStats};
 pub use request::RequestError;
 pub use stats::Stats;
 pub use tls::{ALPN_BULK, ALPN_JOIN, ALPN_RAFT};

@@ -6,6 +6,8 @@ use quinn::VarInt;
 
 /// Largest frame on a lane, in bytes.
 pub const MAX_FRAME_BYTES: usize = 16 << 20;
+/// Envelopes in one frame; in version 2 an envelope can be a single byte.
+pub const MAX_BATCH_ENVELOPES: usize = 1 << 16;
 /// Largest body of a request or reply, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 16 << 20;
 /// Largest header or reply of a bulk transfer, in bytes.
@@ -64,6 +66,8 @@ pub(crate) const BULK_SEND_WINDOW_BYTES: u64 = 16 << 20;
 /// Asked of the kernel for the socket, each way; it grants less if its own limit is lower.
 pub(crate) const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
+/// A silent peer is given at least so long: below, lost packets look like lost peers.
+pub(crate) const MIN_DETECTION: Duration = Duration::from_millis(500);
 /// From the first packet of an incoming connection to its hello.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the body of an incoming request, once it has begun.

@@ -15,6 +15,7 @@ use crate::failure::PeerFailure;
 use crate::hello::Greeted;
 use crate::lane::{Dropped, Lane, LaneQueue};
 use crate::limits::{APPEND_LANES, MIN_BACKOFF};
+use crate::peer_stats::PeerCounters;
 use crate::quic::{self, close};
 use crate::shared::Shared;
 use crate::tls::ALPN_RAFT;
@@ -41,6 +42,7 @@ pub(crate) struct Peer {
     control: LaneQueue,
     append: [LaneQueue; APPEND_LANES as usize],
     link: Mutex<Link>,
+    pub(crate) counters: PeerCounters,
     /// Ends a pause between attempts.
     wake: Notify,
     stop: watch::Sender<bool>,
@@ -66,13 +68,18 @@ impl Peer {
                 epochs: Vec::new(),
                 last_error: None,
             }),
+            counters: PeerCounters::default(),
             wake: Notify::new(),
             stop: watch::Sender::new(false),
         }
     }
 
     pub(crate) fn push(&self, lane: Lane, envelopes: Vec<Envelope>) -> Result<(), Dropped> {
-        self.queue(lane).push(envelopes)
+        let pushed = self.queue(lane).push(envelopes);
+        if let Err(dropped) = &pushed {
+            self.counters.dropped(lane, dropped.count);
+        }
+        pushed
     }
 
     pub(crate) fn queue(&self, lane: Lane) -> &LaneQueue {
@@ -129,6 +136,14 @@ impl Peer {
         self.wake.notify_one();
     }
 
+    /// Ends the task and the connection, without flushing.
+    pub(crate) fn cut(&self, reason: &str) {
+        if let Some(up) = self.connection() {
+            quic::close_connection(&up, close::NOT_MEMBER, reason);
+        }
+        self.stop();
+    }
+
     /// Ends the task, after what is queued has been flushed.
     pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
@@ -176,8 +191,10 @@ pub(crate) async fn run(shared: Arc<Shared>, peer: Arc<Peer>) {
         match attempt {
             Ok((connection, greeted)) => {
                 shared.counters.connections_made.one();
+                peer.counters.connections_made.one();
                 if std::mem::replace(&mut connected_before, true) {
                     shared.counters.reconnects.one();
+                    peer.counters.reconnects.one();
                 }
                 let began = Instant::now();
                 serve(&shared, &peer, &connection, greeted, &mut stop).await;
@@ -185,7 +202,10 @@ pub(crate) async fn run(shared: Arc<Shared>, peer: Arc<Peer>) {
                     backoff = MIN_BACKOFF;
                 }
             }
-            Err(failure) => peer.set_down(failure),
+            Err(failure) => {
+                peer.counters.handshake_failed(&failure);
+                peer.set_down(failure);
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(jittered(&shared, backoff)) => {}
@@ -205,9 +225,10 @@ async fn serve(
     stop: &mut watch::Receiver<bool>,
 ) {
     tracing::info!(peer = %peer.node, addr = %connection.remote_address(), "connected");
+    let version = greeted.version;
     peer.set_up(connection, greeted);
     shared.handler.peer_up(peer.node);
-    let writers = writer::spawn_all(shared, peer, connection, stop);
+    let writers = writer::spawn_all(shared, peer, connection, version, stop);
     let why = tokio::select! {
         why = connection.closed() => why.into(),
         () = writer::flushed(writers) => {
@@ -215,6 +236,8 @@ async fn serve(
             PeerFailure::network("stopped")
         }
     };
+    peer.counters.lost(&why);
+    peer.counters.ended(connection);
     // Down first, so that nothing is queued for the connection that is gone.
     peer.set_down(why);
     for lane in lanes() {

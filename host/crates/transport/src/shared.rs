@@ -16,6 +16,7 @@ use crate::limits::{
     MAX_OUTBOUND_BULK,
 };
 use crate::peer::Peer;
+use crate::quic::{self, close};
 use crate::stats::Counters;
 use crate::tls::Tls;
 
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     endpoint: Mutex<Option<Endpoint>>,
     peers: Mutex<BTreeMap<NodeId, Arc<Peer>>>,
     inbound: Mutex<BTreeMap<NodeId, Connection>>,
+    arrived: Mutex<BTreeMap<usize, (NodeId, Connection)>>,
 }
 
 impl Shared {
@@ -60,6 +62,7 @@ impl Shared {
             endpoint: Mutex::new(Some(endpoint)),
             peers: Mutex::default(),
             inbound: Mutex::default(),
+            arrived: Mutex::default(),
         }
     }
 
@@ -95,6 +98,22 @@ impl Shared {
 
     pub(crate) fn peers(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Peer>>> {
         self.peers.lock().expect("no panic under the peers' lock")
+    }
+
+    /// All connections that nodes made to us, by their ids here.
+    pub(crate) fn arrived(&self) -> MutexGuard<'_, BTreeMap<usize, (NodeId, Connection)>> {
+        self.arrived
+            .lock()
+            .expect("no panic under the connections' lock")
+    }
+
+    /// Closes all connections that a node made to us.
+    pub(crate) fn cut_inbound(&self, node: NodeId, reason: &str) {
+        for (from, connection) in self.arrived().values() {
+            if *from == node {
+                quic::close_connection(connection, close::NOT_MEMBER, reason);
+            }
+        }
     }
 
     /// The connections over which peers send to us, at most one per node.

@@ -23,12 +23,17 @@ macro_rules! counters {
     };
 }
 
+/// Only ever goes up.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add(&self, n: usize) {
         self.0.fetch_add(n as u64, Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 
     pub(crate) fn one(&self) {
@@ -43,6 +48,10 @@ counters! {
     envelopes_sent,
     /// Their bytes.
     bytes_sent,
+    /// Bytes that compression took out of them.
+    bytes_saved,
+    /// Envelopes not sent because the peer's version does not know them.
+    envelopes_withheld,
     /// Frames read from lanes.
     frames_received,
     /// Envelopes in them.

@@ -12,13 +12,14 @@ use tokio::task::JoinHandle;
 
 use crate::bulk::{self, BulkError, BulkReader, BulkSource};
 use crate::config::{Config, TransportError};
-use crate::handler::Handler;
+use crate::handler::{Handler, Refusal};
 use crate::hello::Hello;
 use crate::identity::Credentials;
 use crate::inbound;
 use crate::lane::{DropReason, Lane, Overflow};
 use crate::limits::{CLOSE_TIMEOUT, RELEASE_POLL};
 use crate::peer::{self, Peer, PeerState};
+use crate::peer_stats::PeerStats;
 use crate::quic::{self, close};
 use crate::request::{self, RequestError};
 use crate::shared::Shared;
@@ -91,6 +92,18 @@ impl Transport {
         self.shared.peers().insert(node, Arc::clone(&peer));
         let task = tokio::spawn(peer::run(Arc::clone(&self.shared), peer));
         tasks.peers.insert(node, task);
+    }
+
+    /// Cuts off a node that was removed from the cluster: both connections are closed at once, with
+    /// that reason, and it is not dialled any more. [`Handler::accepts`] must say `Removed` from
+    /// before this is called, so that it is not let in again.
+    pub fn drop_peer(&self, node: NodeId) {
+        let reason = Refusal::Removed.of(node);
+        if let Some(peer) = self.shared.peers().remove(&node) {
+            peer.cut(&reason);
+            self.tasks().peers.remove(&node);
+        }
+        self.shared.cut_inbound(node, &reason);
     }
 
     /// Forgets a peer: what is queued is flushed, then both connections are closed. That it does
@@ -174,6 +187,21 @@ impl Transport {
         }
         tracing::info!(node = %self.node, "certificate exchanged");
         Ok(())
+    }
+
+    /// What happened between this node and a peer; `None` if it is unknown.
+    pub fn peer_stats(&self, node: NodeId) -> Option<PeerStats> {
+        let peer = self.shared.peer(node)?;
+        let inbound = self.shared.inbound().get(&node).cloned();
+        Some(
+            peer.counters
+                .read(peer.connection().as_ref(), inbound.as_ref()),
+        )
+    }
+
+    /// The peers that are known, in ascending order.
+    pub fn peers(&self) -> Vec<NodeId> {
+        self.shared.peers().keys().copied().collect()
     }
 
     /// What happened so far.

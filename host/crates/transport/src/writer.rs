@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use coracle_proto::Envelope;
 use quinn::{Connection, SendStream, WriteError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::codec;
+use crate::codec::{self, Saver};
 use crate::frame::{self, PREFIX_BYTES};
 use crate::lane::Lane;
 use crate::limits::{APPEND_FRAME_BYTES, FLUSH_TIMEOUT, MAX_FRAME_BYTES};
@@ -22,6 +23,7 @@ pub(crate) fn spawn_all(
     shared: &Arc<Shared>,
     peer: &Arc<Peer>,
     connection: &Connection,
+    version: u16,
     stop: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let mut writers = JoinSet::new();
@@ -29,7 +31,8 @@ pub(crate) fn spawn_all(
         let (shared, peer) = (Arc::clone(shared), Arc::clone(peer));
         let (connection, stop) = (connection.clone(), stop.clone());
         writers.spawn(async move {
-            if let Err(error) = write_lane(&shared, &peer, lane, &connection, stop).await {
+            let frames = Frames::new(&shared, &peer, version);
+            if let Err(error) = write_lane(frames, lane, &connection, stop).await {
                 // The connection's end is reported where it is waited for.
                 tracing::debug!(%lane, "lane ended: {error}");
                 connection.closed().await;
@@ -45,8 +48,7 @@ pub(crate) async fn flushed(mut writers: JoinSet<()>) {
 }
 
 async fn write_lane(
-    shared: &Shared,
-    peer: &Peer,
+    mut frames: Frames<'_>,
     lane: Lane,
     connection: &Connection,
     mut stop: watch::Receiver<bool>,
@@ -55,14 +57,14 @@ async fn write_lane(
     // Either fails only if the stream has ended, which the next write reports.
     let _ = stream.set_priority(priority(lane));
     stream.write_all(&[STREAM_ENVELOPES]).await?;
-    let queue = peer.queue(lane);
+    let queue = frames.peer.queue(lane);
     let target = frame_target(lane);
     loop {
         let batch = tokio::select! {
             batch = queue.take(target) => batch,
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        write_batch(shared, &mut stream, &batch).await?;
+        frames.write(&mut stream, &batch).await?;
     }
     let flush = async {
         loop {
@@ -70,7 +72,7 @@ async fn write_lane(
             if batch.is_empty() {
                 break;
             }
-            write_batch(shared, &mut stream, &batch).await?;
+            frames.write(&mut stream, &batch).await?;
         }
         stream.finish()?;
         // Ends when the peer has acknowledged everything, or the connection is gone.
@@ -82,23 +84,66 @@ async fn write_lane(
         .unwrap_or(Ok(()))
 }
 
-async fn write_batch(
-    shared: &Shared,
-    stream: &mut SendStream,
-    batch: &[coracle_proto::Envelope],
-) -> Result<(), WriteError> {
-    let size: usize = batch.iter().map(codec::weight).sum();
-    let mut frame = BytesMut::with_capacity(PREFIX_BYTES + codec::BATCH_OVERHEAD + size);
-    frame.extend_from_slice(&[0; PREFIX_BYTES]);
-    codec::encode_into(batch, &mut frame);
-    let prefix = frame::prefix(frame.len() - PREFIX_BYTES);
-    frame[..PREFIX_BYTES].copy_from_slice(&prefix);
-    let bytes = frame.len();
-    stream.write_chunk(frame.freeze()).await?;
-    shared.counters.frames_sent.one();
-    shared.counters.envelopes_sent.add(batch.len());
-    shared.counters.bytes_sent.add(bytes);
-    Ok(())
+/// Makes frames of one lane's batches.
+struct Frames<'a> {
+    shared: &'a Shared,
+    peer: &'a Peer,
+    version: u16,
+    /// None if nothing is to be compressed.
+    saver: Option<Saver>,
+}
+
+impl<'a> Frames<'a> {
+    fn new(shared: &'a Shared, peer: &'a Peer, version: u16) -> Self {
+        let compresses = shared.limits.compress && version > 1;
+        Self {
+            shared,
+            peer,
+            version,
+            saver: compresses.then(Saver::default),
+        }
+    }
+
+    async fn write(
+        &mut self,
+        stream: &mut SendStream,
+        batch: &[Envelope],
+    ) -> Result<(), WriteError> {
+        let counters = &self.shared.counters;
+        let size: usize = batch.iter().map(codec::weight).sum();
+        let mut body = BytesMut::with_capacity(PREFIX_BYTES + codec::BATCH_OVERHEAD + size);
+        body.extend_from_slice(&[0; PREFIX_BYTES]);
+        let known = codec::encode_into(self.version, batch, &mut body);
+        self.peer.counters.withheld.add(batch.len() - known);
+        counters.envelopes_withheld.add(batch.len() - known);
+        if known == 0 {
+            return Ok(());
+        }
+        let mut frame = self.compressed(body);
+        let prefix = frame::prefix(frame.len() - PREFIX_BYTES);
+        frame[..PREFIX_BYTES].copy_from_slice(&prefix);
+        let bytes = frame.len();
+        stream.write_chunk(frame.freeze()).await?;
+        counters.frames_sent.one();
+        counters.envelopes_sent.add(known);
+        counters.bytes_sent.add(bytes);
+        Ok(())
+    }
+
+    /// The frame with its batch compressed, if that saves something.
+    fn compressed(&mut self, frame: BytesMut) -> BytesMut {
+        let Some(saver) = &mut self.saver else {
+            return frame;
+        };
+        let mut packed = BytesMut::new();
+        packed.extend_from_slice(&[0; PREFIX_BYTES]);
+        if !saver.pack(&frame[PREFIX_BYTES..], &mut packed) {
+            return frame;
+        }
+        let saved = frame.len() - packed.len();
+        self.shared.counters.bytes_saved.add(saved);
+        packed
+    }
 }
 
 /// Everything that waits for the control lane goes out as one frame.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use coracle_proto::NodeId;
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{RecvStream, SendStream};
 
 use crate::frame;
+use crate::inbound::Arrived;
 use crate::limits::MAX_BULK_HEADER_BYTES;
 use crate::shared::Shared;
 
@@ -14,8 +15,9 @@ use super::transfer::{SendError, check_header, send_data};
 use super::{BUSY, BulkError, BulkReader, BulkSource, FETCH, OK, REFUSED, SEND, in_time, lost};
 
 /// Takes the transfers of one connection until it ends. There is one, as a rule.
-pub(crate) async fn serve_all(shared: &Arc<Shared>, from: NodeId, connection: &Connection) {
-    while let Ok((mut send, recv)) = connection.accept_bi().await {
+pub(crate) async fn serve_all(shared: &Arc<Shared>, peer: &Arrived) {
+    let from = peer.node;
+    while let Ok((mut send, recv)) = peer.connection.accept_bi().await {
         let shared = Arc::clone(shared);
         tokio::spawn(async move {
             if let Err(error) = serve(&shared, from, &mut send, recv).await {

@@ -1,11 +1,11 @@
-//! Bytes to envelope.
+//! Bytes to messages, the same in every version that knows them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use coracle_proto::{
-    AppendOutcome, Configuration, DEFAULT_PRIORITY, Entry, EntryKind, Envelope, GroupId, LogId,
-    Message, NodeId, ReadMode, ReplicaId, SnapshotMeta, VoteKind,
+    AppendOutcome, Configuration, DEFAULT_PRIORITY, Entry, EntryKind, LogId, Message, NodeId,
+    ReadMode, ReplicaId, SnapshotMeta, VoteKind,
 };
 
 use super::CodecError;
@@ -17,18 +17,12 @@ const MIN_ENTRY: usize = 4;
 /// The fewest bytes a replica id can take.
 const MIN_REPLICA: usize = 2;
 
-pub(super) fn envelope(reader: &mut Reader) -> Result<Envelope, CodecError> {
-    Ok(Envelope {
-        group: GroupId(reader.varint("group")?),
-        from: replica(reader, "sender")?,
-        to: replica(reader, "addressee")?,
-        term: reader.varint("term")?,
-        message: message(reader)?,
-    })
-}
+/// Elements that room is made for before the first has been read.
+const MAX_RESERVED: usize = 1024;
 
-fn message(reader: &mut Reader) -> Result<Message, CodecError> {
-    Ok(match reader.byte("message")? {
+/// The fields that follow a tag.
+pub(super) fn message(reader: &mut Reader, tag: u8) -> Result<Message, CodecError> {
+    Ok(match tag {
         tag::VOTE => Message::Vote {
             kind: vote_kind(reader)?,
             last: log_id(reader, "last")?,
@@ -117,7 +111,7 @@ fn append(reader: &mut Reader) -> Result<Message, CodecError> {
     let prev = log_id(reader, "prev")?;
     let commit = reader.varint("commit")?;
     let count = reader.count("entries", MIN_ENTRY)?;
-    let mut entries = Vec::with_capacity(count);
+    let mut entries = Vec::with_capacity(count.min(MAX_RESERVED));
     for _ in 0..count {
         entries.push(entry(reader)?);
     }
@@ -206,7 +200,7 @@ fn replicas(reader: &mut Reader, field: &'static str) -> Result<BTreeSet<Replica
     Ok(set)
 }
 
-fn replica(reader: &mut Reader, field: &'static str) -> Result<ReplicaId, CodecError> {
+pub(super) fn replica(reader: &mut Reader, field: &'static str) -> Result<ReplicaId, CodecError> {
     Ok(ReplicaId {
         node: NodeId(reader.varint(field)?),
         born: reader.varint(field)?,

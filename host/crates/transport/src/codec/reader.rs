@@ -19,6 +19,11 @@ impl Reader {
         self.rest.len()
     }
 
+    /// All that has not been read.
+    pub(super) fn rest(self) -> Bytes {
+        self.rest
+    }
+
     pub(super) fn byte(&mut self, field: &'static str) -> Result<u8, CodecError> {
         if self.rest.is_empty() {
             return Err(CodecError::Truncated { field });

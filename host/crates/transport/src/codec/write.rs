@@ -1,4 +1,4 @@
-//! Envelope to bytes.
+//! Messages to bytes, the same in every version that knows them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -52,8 +52,14 @@ pub fn weight(envelope: &Envelope) -> usize {
             .sum(),
         Message::Snapshot { meta } => {
             let of = &meta.configuration;
-            let replicas =
-                of.voters.len() + of.outgoing.len() + of.learners.len() + of.learners_next.len();
+            let sets = [
+                &of.voters,
+                &of.outgoing,
+                &of.learners,
+                &of.learners_next,
+                &of.witnesses,
+            ];
+            let replicas: usize = sets.iter().map(|set| set.len()).sum();
             CONFIGURATION + replicas * PER_REPLICA
         }
         _ => 0,
@@ -62,29 +68,48 @@ pub fn weight(envelope: &Envelope) -> usize {
     ADDRESS + FIXED + lists
 }
 
-pub(super) fn envelope(out: &mut BytesMut, envelope: &Envelope) {
-    put(out, envelope.group.0);
-    replica(out, envelope.from);
-    replica(out, envelope.to);
-    put(out, envelope.term);
-    message(out, &envelope.message);
+/// The tag that says which fields follow.
+pub(super) fn tag_of(message: &Message) -> u8 {
+    match message {
+        Message::Vote { .. } => tag::VOTE,
+        Message::VoteReply { .. } => tag::VOTE_REPLY,
+        Message::Append { .. } => tag::APPEND,
+        Message::AppendReply(AppendOutcome::Matched { .. }) => tag::MATCHED,
+        Message::AppendReply(AppendOutcome::Rejected { .. }) => tag::REJECTED,
+        Message::Heartbeat { lease: false, .. } => tag::HEARTBEAT,
+        Message::Heartbeat { lease: true, .. } => tag::LEASE_HEARTBEAT,
+        Message::HeartbeatReply { hold, priority, .. } => match is_plain(*hold, *priority) {
+            true => tag::HEARTBEAT_REPLY,
+            false => tag::HEARTBEAT_PROMISE,
+        },
+        Message::Snapshot { .. } => tag::SNAPSHOT,
+        Message::Quiesce { .. } => tag::QUIESCE,
+        Message::TimeoutNow => tag::TIMEOUT_NOW,
+        Message::ReadIndex { mode, .. } => match mode {
+            ReadMode::Index => tag::READ_INDEX,
+            ReadMode::Lease => tag::READ_LEASE,
+        },
+        Message::Wake => tag::WAKE,
+        Message::ReadIndexReply { index: Some(_), .. } => tag::READ_INDEX_GRANTED,
+        Message::ReadIndexReply { index: None, .. } => tag::READ_INDEX_REFUSED,
+    }
 }
 
-fn message(out: &mut BytesMut, message: &Message) {
+/// What follows the tag.
+pub(super) fn fields(out: &mut BytesMut, message: &Message) {
     match message {
         Message::Vote { kind, last } => {
-            out.put_slice(&[tag::VOTE, *kind as u8]);
+            out.put_u8(*kind as u8);
             log_id(out, *last);
         }
         Message::VoteReply { kind, granted } => {
-            out.put_slice(&[tag::VOTE_REPLY, *kind as u8, u8::from(*granted)]);
+            out.put_slice(&[*kind as u8, u8::from(*granted)]);
         }
         Message::Append {
             prev,
             entries,
             commit,
         } => {
-            out.put_u8(tag::APPEND);
             log_id(out, *prev);
             put(out, *commit);
             put(out, entries.len() as u64);
@@ -93,15 +118,7 @@ fn message(out: &mut BytesMut, message: &Message) {
             }
         }
         Message::AppendReply(outcome) => append_outcome(out, *outcome),
-        Message::Heartbeat {
-            commit,
-            round,
-            lease,
-        } => {
-            out.put_u8(match lease {
-                false => tag::HEARTBEAT,
-                true => tag::LEASE_HEARTBEAT,
-            });
+        Message::Heartbeat { commit, round, .. } => {
             put(out, *commit);
             put(out, *round);
         }
@@ -109,61 +126,38 @@ fn message(out: &mut BytesMut, message: &Message) {
             round,
             hold,
             priority,
-        } => heartbeat_reply(out, *round, *hold, *priority),
-        Message::Snapshot { meta } => {
-            out.put_u8(tag::SNAPSHOT);
-            snapshot_meta(out, meta);
+        } => {
+            put(out, *round);
+            if !is_plain(*hold, *priority) {
+                put(out, u64::try_from(hold.as_micros()).unwrap_or(u64::MAX));
+                out.put_u8(*priority);
+            }
         }
+        Message::Snapshot { meta } => snapshot_meta(out, meta),
         Message::Quiesce { last, commit } => {
-            out.put_u8(tag::QUIESCE);
             log_id(out, *last);
             put(out, *commit);
         }
-        Message::TimeoutNow => out.put_u8(tag::TIMEOUT_NOW),
-        Message::ReadIndex { round, mode } => {
-            out.put_u8(match mode {
-                ReadMode::Index => tag::READ_INDEX,
-                ReadMode::Lease => tag::READ_LEASE,
-            });
+        Message::TimeoutNow | Message::Wake => {}
+        Message::ReadIndex { round, .. } => put(out, *round),
+        Message::ReadIndexReply { round, index } => {
             put(out, *round);
-        }
-        Message::Wake => out.put_u8(tag::WAKE),
-        Message::ReadIndexReply {
-            round,
-            index: Some(index),
-        } => {
-            out.put_u8(tag::READ_INDEX_GRANTED);
-            put(out, *round);
-            put(out, *index);
-        }
-        Message::ReadIndexReply { round, index: None } => {
-            out.put_u8(tag::READ_INDEX_REFUSED);
-            put(out, *round);
+            if let Some(index) = index {
+                put(out, *index);
+            }
         }
     }
 }
 
-/// The short form is the common one: no promise, no priority of its own.
-fn heartbeat_reply(out: &mut BytesMut, round: u64, hold: Duration, priority: u8) {
-    if hold.is_zero() && priority == DEFAULT_PRIORITY {
-        out.put_u8(tag::HEARTBEAT_REPLY);
-        put(out, round);
-        return;
-    }
-    out.put_u8(tag::HEARTBEAT_PROMISE);
-    put(out, round);
-    put(out, u64::try_from(hold.as_micros()).unwrap_or(u64::MAX));
-    out.put_u8(priority);
+/// The common reply to a heartbeat: no promise, no priority of its own.
+fn is_plain(hold: Duration, priority: u8) -> bool {
+    hold.is_zero() && priority == DEFAULT_PRIORITY
 }
 
 fn append_outcome(out: &mut BytesMut, outcome: AppendOutcome) {
     match outcome {
-        AppendOutcome::Matched { index } => {
-            out.put_u8(tag::MATCHED);
-            put(out, index);
-        }
+        AppendOutcome::Matched { index } => put(out, index),
         AppendOutcome::Rejected { rejected, hint } => {
-            out.put_u8(tag::REJECTED);
             put(out, rejected);
             log_id(out, hint);
         }
@@ -208,7 +202,7 @@ fn replicas(out: &mut BytesMut, set: &BTreeSet<ReplicaId>) {
     }
 }
 
-fn replica(out: &mut BytesMut, id: ReplicaId) {
+pub(super) fn replica(out: &mut BytesMut, id: ReplicaId) {
     put(out, id.node.0);
     put(out, id.born);
 }

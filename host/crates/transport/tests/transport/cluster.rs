@@ -26,7 +26,7 @@ pub(crate) struct Recorder {
     changed: Notify,
     /// Requests and bulk transfers need a permit to go on.
     pub(crate) gate: Semaphore,
-    refuses: Option<NodeId>,
+    refuses: Mutex<Option<NodeId>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -46,7 +46,7 @@ impl Recorder {
             seen: Mutex::default(),
             changed: Notify::new(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
-            refuses: None,
+            refuses: Mutex::default(),
         }
     }
 
@@ -59,9 +59,14 @@ impl Recorder {
 
     pub(crate) fn refusing(node: NodeId) -> Self {
         Self {
-            refuses: Some(node),
+            refuses: Mutex::new(Some(node)),
             ..Self::new()
         }
+    }
+
+    /// From now on this node may not connect.
+    pub(crate) fn refuse(&self, node: NodeId) {
+        *self.refuses.lock().expect("lock") = Some(node);
     }
 
     fn note(&self, what: impl FnOnce(&mut Seen)) {
@@ -111,7 +116,7 @@ impl Handler for Recording {
     }
 
     fn accepts(&self, node: NodeId) -> Result<(), Refusal> {
-        match self.0.refuses == Some(node) {
+        match *self.0.refuses.lock().expect("lock") == Some(node) {
             true => Err(Refusal::Removed),
             false => Ok(()),
         }
@@ -121,7 +126,7 @@ impl Handler for Recording {
     fn join(&self, request: Bytes, exporter: [u8; 32]) -> BoxFuture<Bytes> {
         let recorder = Arc::clone(&self.0);
         Box::pin(async move {
-            if recorder.refuses.is_some() {
+            if recorder.refuses.lock().expect("lock").is_some() {
                 return Bytes::new();
             }
             recorder.note(|seen| seen.joins.push((request, exporter)));

@@ -254,3 +254,47 @@ fn a_peer_that_was_killed_is_reconnected_when_it_says_hello() {
     });
     drop(two);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turns_heartbeats_of_a_thousand_groups_are_one_small_frame() {
+    let (one, two) = pair().await;
+    let beats: Vec<Envelope> = (1..=1000).map(|g| heartbeat(ONE, TWO, g, 70_000)).collect();
+
+    one.transport
+        .send(TWO, Lane::Control, beats.clone())
+        .expect("fits");
+
+    two.recorder
+        .until("all arrived", |seen| seen.received.len() == beats.len())
+        .await;
+    let received = two.recorder.seen().received;
+    assert!(received.into_iter().map(|(_, beat)| beat).eq(beats));
+    let stats = one.transport.stats();
+    assert_eq!(stats.frames_sent, 1);
+    assert!(stats.bytes_sent < 1000, "{} bytes", stats.bytes_sent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_are_compressed_if_that_saves_something_and_if_it_is_wanted() {
+    let sent = async |compress| {
+        let limits = Limits {
+            compress,
+            ..Limits::default()
+        };
+        let (one, two) = pair_with(limits, Recorder::new()).await;
+        let entries = append(0, 1, 200_000);
+        one.transport
+            .send(TWO, Lane::Append(0), vec![entries.clone()])
+            .expect("fits");
+        two.recorder
+            .until("arrived", |seen| seen.received == [(ONE, entries.clone())])
+            .await;
+        one.transport.stats()
+    };
+
+    let (plain, packed) = (sent(false).await, sent(true).await);
+
+    assert!(plain.bytes_sent > 200_000 && plain.bytes_saved == 0);
+    assert!(packed.bytes_sent < 2_000, "{}", packed.bytes_sent);
+    assert_eq!(packed.bytes_sent + packed.bytes_saved, plain.bytes_sent);
+}

@@ -5,6 +5,8 @@ mod cluster;
 mod codec;
 mod join;
 mod lanes;
+mod peers;
 mod refusals;
+mod relay;
 mod requests;
 mod versions;

@@ -1,5 +1,6 @@
 //! Nodes of different releases.
 
+use coracle_proto::{Envelope, Message};
 use coracle_transport::{Config, FailureKind, Lane, PeerFailure, VersionMismatch, Versions};
 
 use crate::cluster::{ONE, TWO, authority, config, heartbeat, start};
@@ -77,4 +78,31 @@ async fn without_a_common_version_both_ends_name_both_ranges_and_the_remedy() {
         peer_node: TWO,
     };
     assert_eq!(failure, PeerFailure::Versions(mismatch));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_older_peer_does_not_know_is_not_sent_to_it_and_counted() {
+    let authority = authority("prod");
+    let one = start(config(&authority, ONE));
+    let two = start(Config {
+        versions: only(1),
+        ..config(&authority, TWO)
+    });
+    one.transport.set_peer(TWO, two.addr());
+    one.until_up(TWO).await;
+    let beat = heartbeat(ONE, TWO, 3, 9);
+    let newer = Envelope {
+        message: Message::TimeoutNow,
+        ..beat.clone()
+    };
+
+    let mixed = vec![newer.clone(), beat.clone(), newer.clone()];
+    one.transport.send(TWO, Lane::Control, mixed).expect("fits");
+
+    two.recorder
+        .until("the rest", |seen| seen.received == [(ONE, beat.clone())])
+        .await;
+    assert_eq!(one.transport.stats().envelopes_withheld, 2);
+    let stats = one.transport.peer_stats(TWO).expect("known");
+    assert_eq!(stats.envelopes_withheld, 2);
 }
