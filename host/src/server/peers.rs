@@ -39,7 +39,7 @@ impl Handler for PeerHandler {
         let Some(shell) = self.shell.upgrade() else {
             return;
         };
-        if !shell.inbox.offer(Event::Received(envelopes)) {
+        if !shell.inbox.receive(envelopes) {
             debug!(%from, "messages dropped: the node is overloaded");
         }
     }

@@ -48,6 +48,10 @@ const FSM_THREADS: usize = 4;
 /// Threads that answer queries.
 const READER_THREADS: usize = 4;
 
+/// A peer that is gone without a word is reported after so many election timeouts: groups that
+/// have gone quiet rely on it.
+const DETECTION_TIMEOUTS: u32 = 2;
+
 /// For requests in progress, when the node stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -379,7 +383,9 @@ fn transport_config(config: &Config) -> anyhow::Result<TransportConfig> {
         peers: peers.map(|peer| (NodeId(peer.id), peer.quic)).collect(),
         versions: coracle_transport::Versions::SUPPORTED,
         epochs: vec![coracle_runtime::EPOCH],
-        limits: coracle_transport::Limits::default(),
+        limits: coracle_transport::Limits::detecting(
+            config.raft.election_timeout() * DETECTION_TIMEOUTS,
+        ),
     };
     transport
         .check()

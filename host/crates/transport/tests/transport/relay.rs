@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -11,8 +11,6 @@ use tokio::task::JoinHandle;
 pub(crate) struct Relay {
     pub(crate) addr: SocketAddr,
     passes: Arc<AtomicBool>,
-    /// Bytes that passed towards the node.
-    carried: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -23,8 +21,7 @@ impl Relay {
         back.connect(target).await.expect("address");
         let addr = front.local_addr().expect("address");
         let passes = Arc::new(AtomicBool::new(true));
-        let carried = Arc::new(AtomicU64::new(0));
-        let (open, count) = (Arc::clone(&passes), Arc::clone(&carried));
+        let open = Arc::clone(&passes);
         let task = tokio::spawn(async move {
             let (mut there, mut here) = (vec![0; 65536], vec![0; 65536]);
             let mut client = None;
@@ -33,7 +30,6 @@ impl Relay {
                     Ok((length, from)) = front.recv_from(&mut there) => {
                         client = Some(from);
                         if open.load(Ordering::Relaxed) {
-                            count.fetch_add(length as u64, Ordering::Relaxed);
                             let _ = back.send(&there[..length]).await;
                         }
                     }
@@ -45,12 +41,7 @@ impl Relay {
                 }
             }
         });
-        Self {
-            addr,
-            passes,
-            carried,
-            task,
-        }
+        Self { addr, passes, task }
     }
 
     /// From now on nothing passes, either way.
@@ -60,10 +51,6 @@ impl Relay {
 
     pub(crate) fn mend(&self) {
         self.passes.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn carried(&self) -> u64 {
-        self.carried.load(Ordering::Relaxed)
     }
 }
 
