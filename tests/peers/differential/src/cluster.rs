@@ -163,7 +163,9 @@ impl<R: Replica> Cluster<R> {
         self.replicas.iter().map(view).collect()
     }
 
-    fn passes(&self, from: u64, to: u64) -> bool {
-        !self.cut.contains(&(from, to)) && !self.down.contains(&to)
+    /// Whether a message would arrive.
+    pub fn passes(&self, from: u64, to: u64) -> bool {
+        let up = self.replicas.contains_key(&to) && !self.down.contains(&to);
+        up && !self.cut.contains(&(from, to))
     }
 }

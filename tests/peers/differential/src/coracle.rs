@@ -188,9 +188,11 @@ impl Replica for Coracle {
     }
 
     fn receive(&mut self, _: u64, message: Envelope, sends: &mut Sends<Envelope>) {
-        // A replica that is added is born then, and does not exist before.
-        if message.to.born > self.born && self.log.is_empty() {
+        // A node that is added is another replica than before, if it ever was one.
+        if message.to.born > self.born {
             self.born = message.to.born;
+            self.log.clear();
+            (self.hard_state, self.commit) = (HardState::default(), 0);
             self.raft = raft(self.id(), self.born, self.initial());
         }
         self.step(Input::Received(message), sends);

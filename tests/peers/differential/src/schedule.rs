@@ -33,11 +33,12 @@ pub enum Act {
     Crash(u64),
     /// It is started again.
     Restart(u64),
-    /// Whoever leads the highest term hands over to this node.
+    /// Whoever leads the highest term hands over to this node, if it can be reached, with the
+    /// network at rest before and after.
     Transfer(u64),
-    /// Whoever leads the highest term changes the members to these. The network comes to rest
-    /// before and after: the two make a configuration effective at different moments (at append,
-    /// at apply), which is their right.
+    /// Whoever leads the highest term changes the members to these and itself. The network comes
+    /// to rest before and after: the two make a configuration effective at different moments (at
+    /// append, at apply), and only one of them has a removed leader step down.
     Change(Members),
 }
 
@@ -83,13 +84,20 @@ fn step<R: Replica>(cluster: &mut Cluster<R>, act: &Act, payload: &mut u64) {
         }
         Act::Restart(node) => cluster.restart(*node),
         Act::Transfer(to) => {
+            cluster.settle();
             let leader = cluster.leaders().last().copied().unwrap_or_default();
-            cluster.on(leader, |replica, sends| replica.transfer(*to, sends));
+            if cluster.passes(leader, *to) {
+                cluster.on(leader, |replica, sends| replica.transfer(*to, sends));
+                cluster.settle();
+            }
         }
         Act::Change(members) => {
             cluster.settle();
             let leader = cluster.leaders().last().copied().unwrap_or_default();
-            cluster.on(leader, |replica, sends| replica.change(members, sends));
+            let mut members = members.clone();
+            members.learners.remove(&leader);
+            members.voters.insert(leader);
+            cluster.on(leader, |replica, sends| replica.change(&members, sends));
             cluster.settle();
         }
     }
