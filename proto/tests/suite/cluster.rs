@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_proto::{
-    Config, Configuration, Effect, Entry, EntryKind, Envelope, GroupId, HardState, Index, Initial,
-    Input, Instant, LogId, Message, NodeId, PersistId, ProposalId, Raft, ReadId, ReplicaId, Role,
-    SnapshotMeta, Term,
+    Change, Config, Configuration, ConfigurationChange, Effect, Entry, EntryKind, Envelope,
+    GroupId, HardState, Index, Initial, Input, Instant, LogId, Message, NodeId, PersistId,
+    ProposalId, Raft, ReadId, ReplicaId, Role, SnapshotMeta, Term, TransferId, Transition,
 };
 
 /// Lines of trace that are kept for whoever wants them.
@@ -225,7 +225,11 @@ impl Cluster {
     /// Loses everything that is not durable and starts again.
     pub(crate) fn restart(&mut self, node: u64) {
         let jitter = self.next_jitter();
-        let (now, config) = (self.now, (self.configure)(node));
+        let (now, id) = (self.now, self.nodes[&node].raft.status().id);
+        let config = Config {
+            id,
+            ..(self.configure)(node)
+        };
         self.open_reads.retain(|_, (at, _)| *at != node);
         let state = self.node(node);
         state.writes.clear();
@@ -283,8 +287,9 @@ impl Cluster {
         let raft = &self.nodes[&node].raft;
         let term = raft.status().hard_state.term;
         let floor = raft.status().floor.index;
-        if let Some(known) = self.leaders.insert(term, replica(node)) {
-            assert_eq!(known, replica(node), "two leaders in term {term}");
+        let id = raft.status().id;
+        if let Some(known) = self.leaders.insert(term, id) {
+            assert_eq!(known, id, "two leaders in term {term}");
         }
         let due = self.committed_in.iter().rev();
         for (index, _) in due.filter(|(_, seen)| **seen <= term) {
@@ -384,11 +389,12 @@ impl Cluster {
         let state = self.node(node);
         let meta = state.disk.snapshot.clone().expect("a floor has a snapshot");
         let term = state.disk.hard_state.term;
+        let from = state.raft.status().id;
         let delivered = !self.cut.contains(&(node, to.node.0)) && !self.nodes[&to.node.0].down;
         if delivered {
             self.network.push_back(Envelope {
                 group: GroupId(1),
-                from: replica(node),
+                from,
                 to,
                 term,
                 message: Message::Snapshot { meta },
@@ -453,9 +459,26 @@ impl Cluster {
 
     pub(crate) fn deliver(&mut self, envelope: Envelope) {
         let (from, to) = (envelope.from.node.0, envelope.to.node.0);
-        if !self.cut.contains(&(from, to)) && self.nodes.contains_key(&to) {
-            self.step(to, Input::Received(envelope));
+        if self.cut.contains(&(from, to)) {
+            return;
         }
+        let known = self.nodes.get(&to).map(|node| node.raft.status().id.born);
+        if known.is_none_or(|born| born < envelope.to.born) {
+            self.bear(envelope.to);
+        }
+        self.step(to, Input::Received(envelope));
+    }
+
+    /// A replica begins with the first message that is addressed to it.
+    fn bear(&mut self, id: ReplicaId) {
+        let node = id.node.0;
+        self.add(node, Configuration::default());
+        let (now, jitter) = (self.now, self.next_jitter());
+        let config = Config {
+            id,
+            ..(self.configure)(node)
+        };
+        self.node(node).raft = Raft::new(config, Disk::default().initial(), now, jitter);
     }
 
     /// Until nothing is under way.
@@ -517,6 +540,24 @@ impl Cluster {
         self.open_proposals.insert(id, node);
         self.step(node, Input::Propose { id, payload });
         id
+    }
+
+    /// Asks for a change of the configuration.
+    pub(crate) fn change(&mut self, node: u64, changes: &[Change], transition: Transition) {
+        self.proposals += 1;
+        let id = ProposalId(self.proposals);
+        let change = ConfigurationChange {
+            expect: None,
+            changes: changes.to_vec(),
+            transition,
+        };
+        self.open_proposals.insert(id, node);
+        self.step(node, Input::ChangeConfiguration { id, change });
+    }
+
+    pub(crate) fn transfer(&mut self, node: u64, to: u64) {
+        let (id, to) = (TransferId(to), Some(NodeId(to)));
+        self.step(node, Input::Transfer { id, to });
     }
 
     pub(crate) fn read_at(&mut self, node: u64, id: u64) {

@@ -3,10 +3,12 @@
 
 mod elections;
 mod learners;
+mod membership;
 mod prevote;
 mod quorum;
 mod replication;
 mod snapshots;
+mod transfer;
 
 use std::collections::BTreeMap;
 

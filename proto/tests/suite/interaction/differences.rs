@@ -26,8 +26,9 @@ const WAITS_FOR_TERM: &str = "Nothing is said before the term it is said in is d
 const BOTH_HAVE_TO_ACK: &str = "The removal is in force from its append: nodes 2 and 3 have to \
     hold it, node 1 does not count itself, and node 3 has not answered yet.";
 
-const STEPS_DOWN: &str = "A removed leader steps down once its removal is committed; there it goes \
-    on as long as nobody asks it not to. Here there is no such setting.";
+const HANDS_OVER: &str = "A removed leader steps down once its removal is committed and tells the \
+    voter that has most of the log to campaign at once. There it goes on leading, or falls silent \
+    where that is asked for, and somebody has to time out.";
 
 const NEW_VOTERS_HAVE_TO_ACK: &str = "The joint configuration is in force from its append: two of \
     the three new voters have to hold it before it is committed, and they have not been spoken to \
@@ -38,6 +39,7 @@ const LEFT_AT_ONCE: &str = "The joint configuration is left as soon as it is com
 
 const V1_REMOVE: &str = "confchange_v1_remove_leader.txt";
 const V1_REMOVE_STEPDOWN: &str = "confchange_v1_remove_leader_stepdown.txt";
+const V2_REPLACE_STEPDOWN: &str = "confchange_v2_replace_leader_stepdown.txt";
 const V2_ADD_DOUBLE: &str = "confchange_v2_add_double_auto.txt";
 
 /// Every block that differs.
@@ -77,10 +79,10 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         file: V1_REMOVE,
         command: "raft-state",
         nth: 4,
-        reason: STEPS_DOWN,
+        reason: HANDS_OVER,
         instead: "1: StateFollower (Non-Voter) Term:1 Lead:0
-                  2: StateFollower (Voter) Term:1 Lead:1
-                  3: StateFollower (Voter) Term:1 Lead:1",
+                  2: StateLeader (Voter) Term:2 Lead:2
+                  3: StateFollower (Voter) Term:2 Lead:2",
     },
     Difference {
         file: V1_REMOVE_STEPDOWN,
@@ -127,5 +129,22 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         reason: LEFT_AT_ONCE,
         instead: "2 has voters=(1)
                   3 has voters=(1)",
+    },
+    Difference {
+        file: V2_REPLACE_STEPDOWN,
+        command: "raft-state",
+        nth: 3,
+        reason: HANDS_OVER,
+        instead: "1: StateFollower (Non-Voter) Term:1 Lead:0
+                  2: StateLeader (Voter) Term:2 Lead:2
+                  3: StateFollower (Voter) Term:2 Lead:2
+                  4: StateFollower (Voter) Term:2 Lead:2",
+    },
+    Difference {
+        file: V2_REPLACE_STEPDOWN,
+        command: "campaign 2",
+        nth: 1,
+        reason: HANDS_OVER,
+        instead: "2 is Leader at term 2",
     },
 ];
