@@ -75,6 +75,10 @@ pub struct Tls {
     pub key: PathBuf,
     /// The cluster's authority.
     pub ca: PathBuf,
+    /// The authority's key, with which a voter signs the certificates of nodes that join; `ca.key`
+    /// beside the certificate if not given.
+    #[serde(default)]
+    pub ca_key: Option<PathBuf>,
 }
 
 /// One node of the cluster.
@@ -205,6 +209,16 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             level: "info".into(),
+        }
+    }
+}
+
+impl Config {
+    /// Where the key of the cluster's authority is, or would be.
+    pub fn authority_key(&self) -> PathBuf {
+        match &self.tls.ca_key {
+            Some(path) => path.clone(),
+            None => self.tls.ca.with_file_name("ca.key"),
         }
     }
 }

@@ -149,6 +149,8 @@ pub fn init(
             let credentials = authority.issue_node(NodeId(id))?;
             make_folder(&folder)?;
             write(&folder.join("ca.crt"), authority.cert_pem(), PUBLIC_FILE)?;
+            // Whoever leads signs the certificates of nodes that join.
+            write(&folder.join("ca.key"), authority.key_pem(), PRIVATE_FILE)?;
             write(
                 &folder.join("node.crt"),
                 credentials.cert_pem(),

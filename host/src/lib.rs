@@ -4,6 +4,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod init;
+pub mod join;
 pub mod recover;
 pub mod server;
 pub mod ticket;

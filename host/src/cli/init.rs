@@ -12,8 +12,10 @@ use crate::init::{InitError, Node, init, local_addresses};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Writes DIR/ca.crt, DIR/ca.key (keep it secret: who has it can be any node) and, for each node,
-DIR/nN/{coracle.toml,node.crt,node.key,ca.crt}. Node N listens on ports BASE+2(N-1) (QUIC) and
+DIR/nN/{coracle.toml,node.crt,node.key,ca.crt,ca.key}. Node N listens on ports BASE+2(N-1) (QUIC) and
 BASE+2(N-1)+1 (HTTP) of 127.0.0.1.
+
+To grow the cluster later, make a ticket on a node that runs, with `coracle token create join`.
 
 Example:
   coracle init --nodes 3 --dir cluster && coracle start --config cluster/n1/coracle.toml")]

@@ -1,6 +1,9 @@
 //! `coracle start`.
 
+mod join;
+
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use super::Failure;
 use crate::config::{Config, ConfigError};
 use crate::server;
+use crate::ticket::Ticket;
 
 /// Overrides `log.level` of the configuration.
 const LOG_VARIABLE: &str = "CORACLE_LOG";
@@ -18,17 +22,50 @@ const LOG_VARIABLE: &str = "CORACLE_LOG";
 Runs until SIGTERM or SIGINT, which ends it cleanly. Logs go to stderr; CORACLE_LOG (e.g. debug,
 or coracle=trace) overrides log.level of the configuration.
 
-Example:
-  coracle start --config cluster/n1/coracle.toml")]
+With --join the node first asks the cluster of the ticket to let it in, and lays out its folder;
+the same command again, or a later start with --config DIR/coracle.toml, starts the node that is
+there. It is a learner until it has caught up.
+
+Examples:
+  coracle start --config cluster/n1/coracle.toml
+  coracle start --join crc1... --data-dir node4 --quic 10.0.0.4:7400 --http 127.0.0.1:7401")]
 pub(super) struct Start {
     /// The node's configuration
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "join")]
+    config: Option<PathBuf>,
+    /// Join a running cluster with a ticket of `coracle token create join`
+    #[arg(
+        long,
+        value_name = "TICKET",
+        conflicts_with = "config",
+        requires = "data_dir",
+        env = "CORACLE_TICKET",
+        hide_env_values = true
+    )]
+    join: Option<String>,
+    /// Where the node that joins will live; must be empty or not exist
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where its peers reach it [default: this machine's address, the first free port from 7400]
+    #[arg(long, value_name = "IP:PORT", requires = "join")]
+    quic: Option<SocketAddr>,
+    /// Where its clients reach it [default: 127.0.0.1, the port after that of --quic]
+    #[arg(long, value_name = "IP:PORT", requires = "join")]
+    http: Option<SocketAddr>,
+    /// A name for it, beside its id
+    #[arg(long, value_name = "NAME", requires = "join")]
+    name: Option<String>,
 }
 
 impl Start {
     pub(super) async fn run(&self) -> Result<(), Failure> {
-        let config = Config::load(&self.config)?;
+        if let (Some(ticket), Some(folder)) = (&self.join, &self.data_dir) {
+            let ticket: Ticket = ticket.parse()?;
+            return join::run(self, ticket, folder).await;
+        }
+        let path = self.config.as_ref();
+        let path = path.ok_or_else(|| Failure::usage("want --config, or --join and --data-dir"))?;
+        let config = Config::load(path)?;
         log_to_stderr(&config.log.level)?;
         server::run(config)
             .await

@@ -99,6 +99,9 @@ impl Config {
         ] {
             *relative = folder.join(&*relative);
         }
+        if let Some(key) = &mut config.tls.ca_key {
+            *key = folder.join(&*key);
+        }
         Ok(config)
     }
 }

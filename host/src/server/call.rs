@@ -1,6 +1,7 @@
 //! What one node asks of another on behalf of a client, and how it can fail.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use coracle_client::{Code, Outcome as Happened};
@@ -10,6 +11,7 @@ use coracle_proto::{GroupId, Index, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::api::ApiError;
+use crate::join::wire::Admission;
 
 /// Version of the encoding; a peer of another version is refused by name.
 const VERSION: u8 = 1;
@@ -52,6 +54,14 @@ pub(super) enum Call {
     Checkpoint { group: u64 },
     /// A directory's command about a member: at the leader of group 0, which knows who is there.
     Member { command: Vec<u8>, force: bool },
+    /// A node with a ticket wants to join: at the leader of group 0.
+    Join {
+        proof: [u8; 32],
+        fields: Vec<u8>,
+        exporter: Hidden,
+    },
+    /// The key of the cluster's authority, for a voter that has none.
+    AuthorityKey,
     /// The node that asks is at another address from now on. It says so itself.
     Moved { quic: String },
     /// Have this plugin's bytes durable and compiled here; fetch them from the node `from` if need be.
@@ -81,8 +91,22 @@ pub(super) enum Reply {
         before: u64,
         after: u64,
     },
+    /// A new node is let in.
+    Admitted(Admission),
+    /// The key of the cluster's authority.
+    AuthorityKey(Hidden),
     /// Done.
     Done,
+}
+
+/// Bytes that no log may show.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Hidden(pub(super) Vec<u8>);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hidden")
+    }
 }
 
 /// A failed call.
@@ -338,6 +362,8 @@ impl Call {
             | Self::CreateFsm { .. }
             | Self::RemoveFsm { .. }
             | Self::Member { .. }
+            | Self::Join { .. }
+            | Self::AuthorityKey
             | Self::Moved { .. }
             | Self::Stage { .. } => None,
         }
@@ -352,6 +378,8 @@ impl Call {
             | Self::Checkpoint { .. }
             | Self::Stage { .. }
             | Self::Member { .. }
+            | Self::Join { .. }
+            | Self::AuthorityKey
             | Self::Moved { .. }
             // Those that are sent on their own: registering, reporting, dropping.
             | Self::Directory { .. } => true,

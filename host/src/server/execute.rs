@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Shell;
 use super::call::{Call, Failure, Reply, from_answer};
 use super::workers::{Query, ReaderTask};
+use crate::join::wire::Request;
 
 /// Queries that may wait for one fsm's reader.
 const MAX_WAITING_QUERIES: usize = 4096;
@@ -79,9 +80,17 @@ impl Shell {
                     .await
             }
             Call::Member { command, force } => self.member_here(&command, force, deadline).await,
-            Call::Moved { .. } => Err(Failure::not_applied(
+            Call::Join {
+                proof,
+                fields,
+                exporter,
+            } => {
+                let request = Request { proof, fields };
+                self.admit_here(request, &exporter.0, deadline).await
+            }
+            Call::Moved { .. } | Call::AuthorityKey => Err(Failure::not_applied(
                 Code::BadRequest,
-                "only a peer can say where it is",
+                "this is for peers only",
             )),
             Call::Stage { plugin, from } => {
                 self.stage_here(plugin, &[NodeId(from)]).await?;
@@ -121,7 +130,11 @@ impl Shell {
     }
 
     /// Confirms that this node leads, and waits until what was committed by then is applied.
-    async fn read_point(&self, group: GroupId, deadline: Instant) -> Result<Index, Failure> {
+    pub(super) async fn read_point(
+        &self,
+        group: GroupId,
+        deadline: Instant,
+    ) -> Result<Index, Failure> {
         match self
             .ask_node(deadline, |ticket| Event::Read {
                 group,

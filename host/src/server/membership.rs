@@ -10,6 +10,7 @@ mod plan;
 mod strangers;
 
 pub(super) use book::AddressBook;
+pub(super) use change::address;
 pub(super) use chores::Chores;
 pub(super) use follow::Follower;
 pub(super) use strangers::welcome;

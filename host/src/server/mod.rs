@@ -1,5 +1,6 @@
 //! A running node: the threads and tasks around the driver's polled objects.
 
+mod admit;
 mod alarm;
 mod bulk;
 mod call;
@@ -31,5 +32,5 @@ mod workers;
 
 use shell::Shell;
 
-pub use start::{Handle, run, start};
+pub use start::{Handle, run, run_with, start};
 pub use storage::{CLUSTER, FIRST_START, SNAPSHOTS};

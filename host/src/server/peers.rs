@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::Shell;
+use super::admit;
 use super::bulk::Bulk;
 use super::call::{Call, Failure, Reply, encode_result};
 use super::transfer;
@@ -65,11 +66,26 @@ impl Handler for PeerHandler {
         }
     }
 
+    fn join(&self, request: Bytes, exporter: [u8; 32]) -> BoxFuture<Bytes> {
+        let shell = self.shell.upgrade();
+        Box::pin(async move {
+            let Some(shell) = shell else {
+                return Bytes::new();
+            };
+            let stopped = shell.stopped();
+            tokio::select! {
+                answer = admit::answer(shell, request, exporter) => answer,
+                () = stopped => Bytes::new(),
+            }
+        })
+    }
+
     fn request(&self, from: NodeId, body: Bytes) -> BoxFuture<Bytes> {
         let shell = self.shell.upgrade();
         Box::pin(async move {
             let result = match (shell, Call::decode(&body)) {
                 (Some(shell), Ok(Call::Moved { quic })) => moved(&shell, from, &quic),
+                (Some(shell), Ok(Call::AuthorityKey)) => shell.share_authority(from),
                 (Some(shell), Ok(call)) => {
                     let stopped = shell.stopped();
                     tokio::select! {

@@ -79,14 +79,31 @@ pub struct Handle {
 /// # Errors
 /// What kept it from starting, or what stopped it.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    run_with(config, |_| std::future::ready(())).await
+}
+
+/// Like [`run`], with something that runs beside the node for as long.
+///
+/// # Errors
+/// What kept it from starting, or what stopped it.
+pub async fn run_with<F>(
+    config: Config,
+    beside: impl FnOnce(Arc<dyn Service>) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let node = start(config).await?;
     let alarm = node.shell.alarm.clone();
+    let beside = tokio::spawn(beside(node.service()));
     let failed = tokio::select! {
         _ = terminate.recv() => None,
         _ = tokio::signal::ctrl_c() => None,
         reason = alarm.raised() => reason,
     };
+    // It holds on to the node.
+    beside.abort();
     match failed {
         None => {
             info!("stopping");

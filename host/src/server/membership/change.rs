@@ -139,7 +139,7 @@ fn command(node: NodeId, change: &ChangeMember) -> Result<DirectoryCommand, Fail
 }
 
 /// Peers dial it: an address and a port, none of them left open.
-pub(super) fn address(text: &str) -> Result<SocketAddr, Failure> {
+pub(in super::super) fn address(text: &str) -> Result<SocketAddr, Failure> {
     let address: Option<SocketAddr> = text.parse().ok();
     address
         .filter(|at| at.port() != 0 && !at.ip().is_unspecified())

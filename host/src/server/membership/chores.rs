@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_driver::GroupStatus;
-use coracle_driver::directory::{DirectoryCommand, DirectoryState, Founder};
+use coracle_driver::directory::{DirectoryCommand, DirectoryState, Founder, NodeRole};
 use coracle_proto::{GroupId, NodeId, Role};
 use coracle_transport::PeerFailure;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::Shell;
 use super::super::call::Call;
@@ -32,6 +32,9 @@ const REMOVED: &str = "was removed from this cluster";
 /// Time for one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Between two rounds of asking for the authority's key.
+const KEY_PAUSE: Duration = Duration::from_secs(2);
+
 /// Time for a peer to take note of an address.
 const MOVED_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -46,6 +49,7 @@ pub(in super::super) struct Chores {
     leaderless: Option<Instant>,
     telling: JoinSet<()>,
     working: JoinSet<()>,
+    fetching: JoinSet<()>,
 }
 
 impl Chores {
@@ -59,6 +63,7 @@ impl Chores {
             leaderless: None,
             telling: JoinSet::new(),
             working: JoinSet::new(),
+            fetching: JoinSet::new(),
         }
     }
 
@@ -114,6 +119,7 @@ impl Chores {
         let system = hosted.get(&GroupId::SYSTEM);
         let leads = system.is_some_and(|status| status.raft.role == Role::Leader);
         self.look_for_removal(shell, state, system);
+        self.fetch_authority(shell, state);
         while self.working.try_join_next().is_some() {}
         if self.working.is_empty() {
             let command = match system.filter(|_| leads) {
@@ -135,6 +141,28 @@ impl Chores {
             }
         }
         keep
+    }
+
+    /// A node that votes may have to let others in, and needs the authority's key for it.
+    fn fetch_authority(&mut self, shell: &Arc<Shell>, state: &DirectoryState) {
+        while self.fetching.try_join_next().is_some() {}
+        let voters = state.members.with_role(NodeRole::Voter);
+        let lacks = voters.contains(&shell.node) && !shell.config.authority_key().exists();
+        if !lacks || !self.fetching.is_empty() {
+            return;
+        }
+        let shell = Arc::clone(shell);
+        self.fetching.spawn(async move {
+            for peer in voters.iter().filter(|peer| **peer != shell.node) {
+                match shell.fetch_authority(*peer).await {
+                    Ok(()) => return,
+                    Err(failure) => {
+                        debug!(%peer, reason = failure.detail, "no key of the authority");
+                    }
+                }
+            }
+            tokio::time::sleep(KEY_PAUSE).await;
+        });
     }
 
     /// What the leader of group 0 is to propose next.

@@ -16,7 +16,7 @@ pub use authority::{AUTHORITY_VALIDITY, Authority, CERTIFICATE_VALIDITY};
 pub use certificate::{certificate_name, spki_pin};
 pub use credentials::Credentials;
 pub use name::{ClusterName, MAX_LABEL_BYTES, Name, Subject};
-pub use request::{CertificateRequest, MAX_REQUEST_BYTES};
+pub use request::{CertificateRequest, MAX_REQUEST_BYTES, request_key};
 
 pub(crate) use certificate::{name_of, pin_of};
 

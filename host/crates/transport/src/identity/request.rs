@@ -4,6 +4,7 @@ use std::fmt;
 
 use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DistinguishedName, KeyPair, PublicKey,
+    PublicKeyData as _,
 };
 use rustls::pki_types::CertificateSigningRequestDer;
 
@@ -22,11 +23,20 @@ impl CertificateRequest {
     /// Makes a key. The request names nobody: who the certificate is for is the authority's to say.
     pub fn generate() -> Result<Self, IdentityError> {
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(refused)?;
+        Self::of(key)
+    }
+
+    fn of(key: KeyPair) -> Result<Self, IdentityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         let csr = params.serialize_request(&key).map_err(refused)?;
         let csr = csr.der().to_vec();
         Ok(Self { key, csr })
+    }
+
+    /// A request for a key that was made before.
+    pub fn from_key_pem(pem: &str) -> Result<Self, IdentityError> {
+        Self::of(super::credentials::key_from_pem(pem)?)
     }
 
     /// The request, PKCS#10 in DER.
@@ -62,6 +72,11 @@ pub(super) fn public_key_of(csr: &[u8]) -> Result<PublicKey, IdentityError> {
     let der = CertificateSigningRequestDer::from(csr);
     let request = CertificateSigningRequestParams::from_der(&der).map_err(refused)?;
     Ok(request.public_key)
+}
+
+/// The public key that a request is for, if the request is signed by it.
+pub fn request_key(csr: &[u8]) -> Result<Vec<u8>, IdentityError> {
+    Ok(public_key_of(csr)?.der_bytes().to_vec())
 }
 
 fn refused(reason: impl ToString) -> IdentityError {
