@@ -43,6 +43,7 @@ mod read_index;
 mod replication;
 mod timers;
 mod transfer;
+mod tuning;
 
 pub mod quorum;
 

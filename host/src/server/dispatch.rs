@@ -70,6 +70,9 @@ impl Dispatch {
         for group in out.removed.drain(..) {
             self.remove(group);
         }
+        out.strangers.clear();
+        out.configurations.clear();
+        out.evicted.clear();
         for change in out.leadership.drain(..) {
             let leader = change.leader.map(|replica| replica.node.0);
             info!(group = %change.group, term = change.term, leader, leads = change.leads, "leadership");

@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use coracle_driver::directory::{DirectoryHandle, NativeMachines};
 use coracle_driver::fsm::{WorkerContext, WorkerOptions};
 use coracle_driver::{Entropy, Event, Node, NodeConfig};
-use coracle_driver::{LogReader, Machines};
+use coracle_driver::{LogReader, Machines, ReplicaKind};
 use coracle_proto::{Configuration, GroupId, Index, NodeId};
 use coracle_runtime::{Engine, EngineOptions, STACK_BYTES};
 use coracle_transport::identity::Credentials;
@@ -340,7 +340,9 @@ fn assemble(
         strangers,
     };
     for (group, recovered) in &recovered.groups {
-        dispatch.start_worker(*group, &recovered.floor);
+        if recovered.kind(shell.node) == ReplicaKind::Full {
+            dispatch.start_worker(*group, &recovered.floor);
+        }
     }
     let mark = recovered
         .groups

@@ -7,11 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use coracle_driver::{
     Floor, Log, LogError, LogReader, Recovered, RecoveredGroup, Write, WriteKind,
 };
-use coracle_proto::{Entry, GroupId, HardState, Index, Initial, LogId, SnapshotMeta};
+use coracle_proto::{
+    Configuration, Entry, EntryKind, GroupId, HardState, Index, Initial, LogId, SnapshotMeta,
+};
 
 /// The log. Clones share it; it outlives the process that writes it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct MemoryLog(Arc<Mutex<BTreeMap<GroupId, Replica>>>);
+pub(crate) struct MemoryLog(Arc<Mutex<Groups>>);
+
+#[derive(Debug, Default)]
+struct Groups {
+    replicas: BTreeMap<GroupId, Replica>,
+    removed: BTreeMap<GroupId, Index>,
+}
 
 #[derive(Debug)]
 struct Replica {
@@ -23,19 +31,18 @@ struct Replica {
 }
 
 impl MemoryLog {
-    fn replicas(&self) -> MutexGuard<'_, BTreeMap<GroupId, Replica>> {
+    fn groups(&self) -> MutexGuard<'_, Groups> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a start finds.
     pub(crate) fn recovered(&self) -> Recovered {
-        let replicas = self.replicas();
-        let groups = replicas
-            .iter()
-            .map(|(id, replica)| (*id, replica.recovered()));
+        let all = self.groups();
+        let groups = all.replicas.iter();
+        let groups = groups.map(|(id, replica)| (*id, replica.recovered()));
         Recovered {
             groups: groups.collect(),
-            removed: Vec::new(),
+            removed: all.removed.clone(),
         }
     }
 }
@@ -81,6 +88,22 @@ impl Replica {
         self.floor = floor.clone();
     }
 
+    /// That of the floor, and those that entries above it set.
+    fn configurations(&self) -> Vec<Configuration> {
+        let entries = self.entries.iter();
+        let entries = entries.filter(|entry| entry.kind == EntryKind::Configuration);
+        let set = entries.filter_map(|entry| {
+            let configuration = Configuration::decode(&entry.payload).ok()?;
+            Some(Configuration {
+                index: entry.index,
+                ..configuration
+            })
+        });
+        std::iter::once(self.floor.configuration.clone())
+            .chain(set)
+            .collect()
+    }
+
     fn recovered(&self) -> RecoveredGroup {
         let mut terms: Vec<LogId> = Vec::new();
         for entry in &self.entries {
@@ -100,7 +123,7 @@ impl Replica {
                 snapshot,
                 terms,
                 last: self.last(),
-                configurations: vec![self.floor.configuration.clone()],
+                configurations: self.configurations(),
             },
             born: self.born,
             floor: self.floor.clone(),
@@ -111,7 +134,7 @@ impl Replica {
 
 impl Log for MemoryLog {
     fn commit(&mut self, writes: &[Write]) -> Result<(), LogError> {
-        let mut replicas = self.replicas();
+        let mut groups = self.groups();
         for write in writes {
             match &write.kind {
                 WriteKind::Host { floor, born } => {
@@ -122,13 +145,15 @@ impl Log for MemoryLog {
                         entries: VecDeque::new(),
                         applied: 0,
                     };
-                    replicas.insert(write.group, replica);
+                    groups.replicas.insert(write.group, replica);
                 }
                 WriteKind::Remove => {
-                    replicas.remove(&write.group);
+                    if let Some(gone) = groups.replicas.remove(&write.group) {
+                        groups.removed.insert(write.group, gone.born);
+                    }
                 }
                 kind => {
-                    if let Some(replica) = replicas.get_mut(&write.group) {
+                    if let Some(replica) = groups.replicas.get_mut(&write.group) {
                         replica.write(kind);
                     }
                 }
@@ -150,9 +175,9 @@ impl LogReader for MemoryLog {
         through: Index,
         max_bytes: usize,
     ) -> Result<Vec<Entry>, LogError> {
-        let replicas = self.replicas();
+        let groups = self.groups();
         let gone = LogError::Compacted { group, index: from };
-        let Some(replica) = replicas.get(&group) else {
+        let Some(replica) = groups.replicas.get(&group) else {
             return Err(gone);
         };
         if from <= replica.floor.last.index || from > replica.last() {

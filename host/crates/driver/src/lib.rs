@@ -24,8 +24,8 @@ pub use machine::{
     Environment, FailureClass, Fault, Limits, Machine, MachineSpec, Machines, Reply, Sink, Source,
 };
 pub use node::{
-    Entropy, Event, GroupStatus, LeaderChange, Node, NodeConfig, Outbox, SendSnapshot, Stranger,
-    Tuning,
+    Entropy, Event, GroupStatus, LeaderChange, Node, NodeConfig, Outbox, ReplicaKind, SendSnapshot,
+    Stranger, Tuning,
 };
 pub use snapshot::{
     Section, SnapshotError, SnapshotReader, SnapshotReceiver, SnapshotWriter, Snapshots,

@@ -29,7 +29,8 @@ pub struct Floor {
     pub last: LogId,
     /// Configuration in force at `last`.
     pub configuration: Configuration,
-    /// The snapshot to restart from. `None` only in the floor that hosts a new replica.
+    /// The snapshot to restart from. `None` only in the floor that hosts a new replica, and in
+    /// those of a witness, which has no state.
     pub snapshot: Option<SnapshotRef>,
 }
 
@@ -128,8 +129,9 @@ pub struct RecoveredGroup {
 pub struct Recovered {
     /// Groups hosted here, by id.
     pub groups: BTreeMap<GroupId, RecoveredGroup>,
-    /// Groups that were removed here and whose record still stands.
-    pub removed: Vec<GroupId>,
+    /// Groups of which a replica was removed here and whose record still stands, with the highest
+    /// `born` of those replicas. A group may be hosted again by one that was born later.
+    pub removed: BTreeMap<GroupId, Index>,
 }
 
 /// What can go wrong in the log. Everything but `Compacted` stops the node.

@@ -14,7 +14,11 @@ pub(crate) fn recovered(view: &View<'_>, index: &LogIndex) -> Result<Recovered, 
         .map(|(group, replica)| Ok((*group, recovered_group(view, *group, replica)?)));
     Ok(Recovered {
         groups: groups.collect::<Result<_, LogError>>()?,
-        removed: index.tombstones.keys().copied().collect(),
+        removed: index
+            .tombstones
+            .iter()
+            .map(|(group, tombstone)| (*group, tombstone.born))
+            .collect(),
     })
 }
 
@@ -65,7 +69,10 @@ fn configurations(
                     index,
                     reason: error.to_string(),
                 })?;
-            configurations.push(configuration);
+            configurations.push(Configuration {
+                index,
+                ..configuration
+            });
         }
     }
     Ok(configurations)

@@ -112,14 +112,14 @@ impl World {
         for envelope in out.sends {
             self.send(node, envelope)?;
         }
+        for group in out.started {
+            self.begin(node, group);
+        }
         for (group, task) in out.tasks {
             self.task(node, group, task)?;
         }
         for (ticket, answer) in out.answers {
             self.send_answer(ticket, answer);
-        }
-        for group in out.started {
-            self.begin(node, group);
         }
         let life = self.life(node);
         for (group, keep) in out.retain {

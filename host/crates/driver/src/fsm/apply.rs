@@ -176,6 +176,11 @@ fn describe(failure: &GuestFailure) -> String {
 }
 
 fn configuration(entry: &Entry) -> Result<Configuration, Stop> {
-    Configuration::decode(&entry.payload)
-        .map_err(|error| Stop::Host(format!("entry {}: {error}", entry.index)))
+    let index = entry.index;
+    let configuration = Configuration::decode(&entry.payload)
+        .map_err(|error| Stop::Host(format!("entry {index}: {error}")))?;
+    Ok(Configuration {
+        index,
+        ..configuration
+    })
 }

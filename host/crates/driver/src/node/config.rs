@@ -125,6 +125,23 @@ impl NodeConfig {
         }
     }
 
+    /// Takes over what is set in `tuning`.
+    pub(super) fn tune(&mut self, tuning: &Tuning) {
+        fn set<T: Copy>(setting: &mut T, to: Option<T>) {
+            *setting = to.unwrap_or(*setting);
+        }
+        set(&mut self.election_timeout, tuning.election_timeout);
+        set(&mut self.heartbeat_interval, tuning.heartbeat_interval);
+        set(&mut self.max_inflight_appends, tuning.max_inflight_appends);
+        set(&mut self.max_inflight_bytes, tuning.max_inflight_bytes);
+        set(&mut self.max_uncommitted_bytes, tuning.max_uncommitted_bytes);
+        set(&mut self.max_queued_commands, tuning.max_queued_commands);
+        set(&mut self.max_queued_bytes, tuning.max_queued_bytes);
+        set(&mut self.retained_entries, tuning.retained_entries);
+        set(&mut self.retained_bytes, tuning.retained_bytes);
+        set(&mut self.quiesce_after, tuning.quiesce_after);
+    }
+
     pub(super) fn raft(&self, group: GroupId, id: ReplicaId) -> Config {
         Config {
             group,

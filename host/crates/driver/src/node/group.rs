@@ -1,8 +1,12 @@
 //! One replica of one group: its core, and what the core's effects mean for the rest of the node.
 
+mod changes;
 mod checkpoint;
+mod hand_over;
+mod members;
 mod propose;
 mod snapshot;
+mod witness;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,15 +22,20 @@ use super::queue::CommandQueue;
 use super::tail::Tail;
 use super::turn::Turn;
 use super::{GroupStatus, LeaderChange};
+use changes::Changes;
 use checkpoint::Checkpoint;
+use hand_over::HandOver;
 use propose::Verdict;
 use snapshot::Snapshotting;
+
+pub use members::ReplicaKind;
 
 /// One replica of one group.
 #[derive(Debug)]
 pub(super) struct Group {
     id: GroupId,
     replica: ReplicaId,
+    kind: ReplicaKind,
     raft: Raft,
     effects: Effects,
     term: Term,
@@ -36,6 +45,10 @@ pub(super) struct Group {
 
     /// Last entry of the log, durable or not.
     last: Index,
+    /// Known to be committed.
+    commit: Index,
+    /// The last configuration that is.
+    committed: Configuration,
     applied: Index,
     hinted: Index,
     tail: Tail,
@@ -47,6 +60,8 @@ pub(super) struct Group {
     /// What became of the proposal that is being made.
     verdict: Option<Verdict>,
     reads: BTreeMap<ReadId, Ticket>,
+    changes: Changes,
+    hand_over: HandOver,
     /// The highest time stamped into an entry that this node has seen.
     time: u64,
     checkpoint: Checkpoint,
@@ -82,6 +97,7 @@ impl Group {
             ..Initial::default()
         };
         let mut group = Self::new(turn, id, born, initial);
+        group.kind = ReplicaKind::begun(group.replica, &group.committed);
         group.set_create(create);
         group
     }
@@ -90,7 +106,13 @@ impl Group {
     pub(super) fn recovered(turn: &mut Turn<'_>, id: GroupId, found: &RecoveredGroup) -> Self {
         let mut group = Self::new(turn, id, found.born, found.initial.clone());
         group.snapshots = Snapshotting::recovered(found.floor.clone());
+        group.kind = ReplicaKind::recovered(group.replica, found);
         group.hinted = found.applied;
+        // What was applied is committed.
+        group.commit = group.commit.max(found.applied.min(group.last));
+        if let Some(committed) = group.raft.configuration_at(group.commit) {
+            group.committed = committed.clone();
+        }
         group.applied = found.floor.snapshot.as_ref().map_or(0, |s| s.last.index);
         group
     }
@@ -102,15 +124,22 @@ impl Group {
         };
         let (term, last) = (initial.hard_state.term, initial.last);
         let config = turn.config.raft(id, replica);
+        let snapshot = initial.snapshot.as_ref().map_or(0, |meta| meta.last.index);
+        let commit = snapshot.max(initial.floor.index);
+        let raft = Raft::new(config, initial, turn.now, turn.shared.jitter.next());
+        let committed = raft.configuration_at(commit).cloned().unwrap_or_default();
         Self {
             id,
             replica,
-            raft: Raft::new(config, initial, turn.now, turn.shared.jitter.next()),
+            kind: ReplicaKind::Full,
+            raft,
             effects: Effects::new(),
             term,
             leader: None,
             stopped: None,
             last,
+            commit,
+            committed,
             applied: 0,
             hinted: 0,
             tail: Tail::default(),
@@ -119,6 +148,8 @@ impl Group {
             queue: CommandQueue::default(),
             verdict: None,
             reads: BTreeMap::new(),
+            changes: Changes::default(),
+            hand_over: HandOver::default(),
             time: 0,
             checkpoint: Checkpoint::default(),
             create: (id == GroupId::SYSTEM).then(native),
@@ -138,8 +169,22 @@ impl Group {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.stopped {
             Some(_) => None,
-            None => self.raft.deadline().map(|(at, _)| at),
+            None => {
+                let core = self.raft.deadline().map(|(at, _)| at);
+                let own = [self.changes.deadline(), self.hand_over.deadline()];
+                own.into_iter().flatten().chain(core).min()
+            }
         }
+    }
+
+    /// This node's replica.
+    pub(super) fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// Whether it has a worker.
+    pub(super) fn has_worker(&self) -> bool {
+        self.kind == ReplicaKind::Full
     }
 
     pub(super) fn contacts(&self) -> Vec<NodeId> {
@@ -167,11 +212,24 @@ impl Group {
     /// Fires the core's timer if it is due.
     pub(super) fn timeout(&mut self, turn: &mut Turn<'_>) {
         self.give_up_snapshots(turn);
+        self.give_up_changes(turn);
+        self.hand_over(turn);
         let due = self.raft.deadline().filter(|(at, _)| *at <= turn.now);
         if let Some((_, kind)) = due {
             let jitter = turn.shared.jitter.next();
             self.step(turn, Input::Timeout { kind, jitter });
         }
+    }
+
+    /// Follows nobody until a leader speaks again.
+    pub(super) fn forget_leader(&mut self, turn: &mut Turn<'_>) {
+        self.step(turn, Input::ForgetLeader);
+    }
+
+    /// The settings of the node have changed.
+    pub(super) fn tune(&mut self, turn: &mut Turn<'_>) {
+        let config = turn.config.raft(self.id, self.replica);
+        self.raft.tune(config);
     }
 
     /// Campaigns now.
@@ -193,7 +251,8 @@ impl Group {
 
     /// The worker has applied everything up to here.
     pub(super) fn applied(&mut self, turn: &mut Turn<'_>, index: Index) {
-        if index <= self.applied {
+        // A worker of an earlier replica may report once more.
+        if index <= self.applied || index > self.commit {
             return;
         }
         self.applied = index;
@@ -216,6 +275,7 @@ impl Group {
     /// The worker stands still for good.
     pub(super) fn halt(&mut self, turn: &mut Turn<'_>, reason: String) {
         self.halted = Some(reason);
+        self.hand_over.want(turn.now);
         self.refuse_waiting(turn);
     }
 
@@ -228,6 +288,12 @@ impl Group {
         for ticket in std::mem::take(&mut self.reads).into_values() {
             turn.refuse(ticket, refusal.clone());
         }
+    }
+
+    /// This replica is removed.
+    pub(super) fn end(&mut self, turn: &mut Turn<'_>) {
+        self.refuse_waiting(turn);
+        self.end_changes(turn);
     }
 
     /// The disk is nearly full: who waits to be appended is refused.
@@ -264,7 +330,7 @@ impl Group {
                 hard_state,
                 entries,
             } => {
-                self.note_entries(&entries);
+                self.note_entries(turn, &entries);
                 let kind = WriteKind::Append {
                     hard_state,
                     entries,
@@ -290,7 +356,7 @@ impl Group {
                 meta,
                 truncate,
             } => self.install(turn, id, hard_state, &meta, truncate),
-            Effect::Commit { index } => turn.task(self.id, Task::Apply { through: index }),
+            Effect::Commit { index } => self.committed_up_to(turn, index),
             Effect::Accepted {
                 id: ProposalId(_),
                 position,
@@ -302,9 +368,9 @@ impl Group {
             } => self.verdict = Some(Verdict::Refused(reason)),
             Effect::ReadReady { id, index } => self.read_ready(turn, id, index),
             Effect::ReadRefused { id, reason } => self.read_refused(turn, id, reason),
-            Effect::TransferEnded { .. } => {}
+            Effect::TransferEnded { id, outcome } => self.transferred(turn, id, outcome),
             Effect::ConfigurationCommitted { configuration } => {
-                turn.out.configurations.push((self.id, configuration));
+                self.configuration_committed(turn, configuration);
             }
             Effect::LeaderChanged { term, leader } => self.leader_changed(turn, term, leader),
             Effect::Fatal { reason } => self.stop(turn, reason),
@@ -319,7 +385,14 @@ impl Group {
         });
     }
 
-    fn note_entries(&mut self, entries: &[Entry]) {
+    fn committed_up_to(&mut self, turn: &mut Turn<'_>, index: Index) {
+        self.commit = self.commit.max(index);
+        self.task(turn, Task::Apply { through: index });
+        self.settle_changes(turn);
+        self.forget_as_witness(turn);
+    }
+
+    fn note_entries(&mut self, turn: &mut Turn<'_>, entries: &[Entry]) {
         for entry in entries {
             self.last = entry.index;
             self.tail.append(entry.index, entry.payload.len() as u64);
@@ -327,11 +400,14 @@ impl Group {
                 self.time = self.time.max(time);
             }
         }
+        if !entries.is_empty() {
+            self.learn_kind(turn);
+        }
     }
 
     fn read_ready(&mut self, turn: &mut Turn<'_>, id: ReadId, index: Index) {
         if let Some(ticket) = self.reads.remove(&id) {
-            turn.task(self.id, Task::Read { ticket, index });
+            self.task(turn, Task::Read { ticket, index });
         }
     }
 
@@ -345,6 +421,12 @@ impl Group {
         (self.term, self.leader) = (term, leader);
         self.create_at = None;
         self.checkpoint.leader_changed();
+        let timeout = turn.config.election_timeout;
+        self.changes
+            .leader_changed(self.leads(), turn.now, timeout);
+        if self.halted.is_some() {
+            self.hand_over.want(turn.now);
+        }
         if !self.leads() {
             for ticket in self.queue.drain() {
                 turn.refuse(ticket, NotApplied::NotLeader { leader });
@@ -363,6 +445,7 @@ impl Group {
         self.stopped = Some(reason.clone());
         self.wanted.clear();
         self.refuse_waiting(turn);
+        self.end_changes(turn);
         turn.out.fatal.push((self.id, reason));
     }
 

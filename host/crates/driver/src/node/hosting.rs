@@ -1,8 +1,8 @@
 //! Which groups live here: beginning, and ending for good.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use coracle_proto::{Configuration, GroupId, Index, LogId, NodeId, PersistId};
+use coracle_proto::{Configuration, GroupId, Index, LogId, PersistId, ReplicaId};
 
 use crate::{Floor, MachineSpec, Write, WriteKind};
 
@@ -14,7 +14,8 @@ use super::turn::Turn;
 pub(super) struct Hosting {
     beginning: BTreeMap<GroupId, Beginning>,
     ending: BTreeMap<PersistId, GroupId>,
-    removed: BTreeSet<GroupId>,
+    /// By group, the highest `born` that was removed here.
+    removed: BTreeMap<GroupId, Index>,
 }
 
 #[derive(Debug)]
@@ -26,11 +27,21 @@ struct Beginning {
 }
 
 impl Hosting {
-    pub(super) fn new(removed: &[GroupId]) -> Self {
+    pub(super) fn new(removed: &BTreeMap<GroupId, Index>) -> Self {
         Self {
-            removed: removed.iter().copied().collect(),
+            removed: removed.clone(),
             ..Self::default()
         }
+    }
+
+    /// Whether nobody needs to be told of messages for this replica: it was removed here, or it
+    /// is about to begin.
+    pub(super) fn knows(&self, group: GroupId, replica: ReplicaId) -> bool {
+        self.was_removed(group, replica.born) || self.beginning.contains_key(&group)
+    }
+
+    fn was_removed(&self, group: GroupId, born: Index) -> bool {
+        self.removed.get(&group).is_some_and(|gone| born <= *gone)
     }
 
     /// Writes the record that must be durable before the replica says anything.
@@ -42,7 +53,9 @@ impl Hosting {
         configuration: Configuration,
         create: Option<MachineSpec>,
     ) {
-        if self.removed.contains(&group) || self.beginning.contains_key(&group) {
+        // What is known of the former replica goes before the next one comes.
+        let ending = self.ending.values().any(|ending| *ending == group);
+        if ending || self.was_removed(group, born) || self.beginning.contains_key(&group) {
             return;
         }
         let id = turn.shared.own_id();
@@ -74,8 +87,11 @@ impl Hosting {
     ) -> Option<Group> {
         self.beginning.get(&group).filter(|begun| begun.id == id)?;
         let begun = self.beginning.remove(&group)?;
-        turn.out.started.push(group);
-        let first = goes_first(group, turn.config.id, &begun.configuration);
+        let own = ReplicaId {
+            node: turn.config.id,
+            born: begun.born,
+        };
+        let first = goes_first(group, own, &begun.configuration);
         let Beginning {
             born,
             configuration,
@@ -89,12 +105,14 @@ impl Hosting {
         Some(replica)
     }
 
-    /// Writes the record of an end.
-    pub(super) fn end(&mut self, turn: &mut Turn<'_>, group: GroupId) {
-        self.beginning.remove(&group);
-        if !self.removed.insert(group) {
+    /// Writes the record of an end. `born`: of the replica that was running, if one was.
+    pub(super) fn end(&mut self, turn: &mut Turn<'_>, group: GroupId, born: Option<Index>) {
+        let beginning = self.beginning.remove(&group).map(|gone| gone.born);
+        let Some(born) = born.or(beginning) else {
             return;
-        }
+        };
+        let gone = self.removed.entry(group).or_insert(born);
+        *gone = born.max(*gone);
         let id = turn.shared.own_id();
         turn.out.writes.push(Write {
             group,
@@ -114,9 +132,9 @@ impl Hosting {
 
 /// Whether this node campaigns at once in a new group, so that nobody has to wait for a timer: one
 /// voter of the initial configuration, by the group's id, so that leaders spread over the nodes.
-fn goes_first(group: GroupId, node: NodeId, configuration: &Configuration) -> bool {
+fn goes_first(group: GroupId, own: ReplicaId, configuration: &Configuration) -> bool {
     let voters = &configuration.voters;
     let turn = group.0.checked_rem(voters.len() as u64).unwrap_or(0);
     let first = voters.iter().nth(turn as usize);
-    first.is_some_and(|first| first.node == node)
+    first == Some(&own)
 }

@@ -24,7 +24,8 @@ pub struct Outbox {
     pub offers: Vec<(u64, bool)>,
     /// Snapshot files that are still needed, for [`Snapshots::retain`](crate::Snapshots::retain).
     pub retain: Vec<(GroupId, Vec<SnapshotRef>)>,
-    /// Replicas that started to exist (their record is durable): start their workers.
+    /// Replicas that started to exist (their record is durable) or learned that they are no
+    /// witnesses: start their workers, before `tasks` are handed out.
     pub started: Vec<GroupId>,
     /// Replicas whose removal is durable: their workers and files may go.
     pub removed: Vec<GroupId>,
@@ -34,6 +35,11 @@ pub struct Outbox {
     pub strangers: Vec<Stranger>,
     /// Configurations that were committed.
     pub configurations: Vec<(GroupId, Configuration)>,
+    /// Replicas of this node that are no members any more, as far as is committed, or whose node
+    /// was added again since: nobody listens to them. To be ended by
+    /// [`Event::Remove`](super::Event::Remove) once the directory agrees. Told when it is learned
+    /// and once after each start.
+    pub evicted: Vec<(GroupId, ReplicaId)>,
     /// Changes of role, term or leader.
     pub leadership: Vec<LeaderChange>,
     /// Groups that were stopped because their state, disk or peers did the impossible.
@@ -54,6 +60,7 @@ impl Outbox {
             && self.removed.is_empty()
             && self.strangers.is_empty()
             && self.configurations.is_empty()
+            && self.evicted.is_empty()
             && self.leadership.is_empty()
             && self.fatal.is_empty()
     }

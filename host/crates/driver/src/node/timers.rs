@@ -34,11 +34,12 @@ impl Timers {
         self.order.first().map(|(at, _)| *at)
     }
 
-    /// Groups whose deadline has come.
-    pub(super) fn due(&self, now: Instant) -> Vec<GroupId> {
+    /// Groups whose deadline has come, those that have waited longest first.
+    pub(super) fn due(&self, now: Instant, limit: usize) -> Vec<GroupId> {
         self.order
             .iter()
             .take_while(|(at, _)| *at <= now)
+            .take(limit)
             .map(|(_, group)| *group)
             .collect()
     }
@@ -55,9 +56,9 @@ mod tests {
         timers.arm(GroupId(2), Some(Instant(20)));
         timers.arm(GroupId(1), Some(Instant(10)));
         assert_eq!(timers.next(), Some(Instant(10)));
-        assert_eq!(timers.due(Instant(19)), [GroupId(1)]);
+        assert_eq!(timers.due(Instant(19), 9), [GroupId(1)]);
         timers.arm(GroupId(1), None);
         assert_eq!(timers.next(), Some(Instant(20)));
-        assert_eq!(timers.due(Instant(30)), [GroupId(2)]);
+        assert_eq!(timers.due(Instant(30), 9), [GroupId(2)]);
     }
 }

@@ -8,6 +8,7 @@ use crate::LogReader;
 use crate::task::{Answer, NotApplied, Task, Ticket};
 
 use super::random::Jitter;
+use super::strangers::Strangers;
 use super::{Entropy, NodeConfig, Outbox};
 
 /// The term in the ids of the node's own writes; no core ever gets there.
@@ -55,7 +56,8 @@ impl Shared {
 pub(super) struct Turn<'a> {
     pub(super) now: Instant,
     pub(super) wall: u64,
-    pub(super) config: &'a NodeConfig,
+    pub(super) config: &'a mut NodeConfig,
+    pub(super) strangers: Strangers,
     pub(super) log: &'a dyn LogReader,
     pub(super) shared: &'a mut Shared,
     pub(super) out: &'a mut Outbox,

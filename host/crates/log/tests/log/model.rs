@@ -1,7 +1,7 @@
 //! The log against a model: whatever is done, and whenever the power goes, what was acknowledged
 //! is there, and what was not is there whole or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coracle_driver::{Floor, Log, LogReader, Recovered, Write, WriteKind};
@@ -127,9 +127,8 @@ impl Model {
 
     /// What a start must find; hints may be older.
     fn check(&self, recovered: &Recovered, reader: &Reader) -> Result<(), String> {
-        let removed: BTreeSet<_> = recovered.removed.iter().collect();
-        if removed != self.removed.keys().collect() {
-            return Err(format!("removed: {removed:?}"));
+        if recovered.removed != self.removed {
+            return Err(format!("removed: {:?}", recovered.removed));
         }
         let found: Vec<_> = recovered.groups.keys().collect();
         if found != self.groups.keys().collect::<Vec<_>>() {

@@ -163,7 +163,7 @@ fn a_removed_group_leaves_a_record_and_may_come_back_only_younger() {
     store.commit(&[remove(1)]).unwrap();
     drop(store);
     let (mut store, reader, recovered) = open(&disk).unwrap();
-    assert_eq!(recovered.removed, [G]);
+    assert_eq!(recovered.removed, [(G, 4)].into());
     assert!(recovered.groups.is_empty());
     store.commit(&[applied(1, 3), host(1, 5)]).unwrap();
     assert!(reader.floor(G).is_some());

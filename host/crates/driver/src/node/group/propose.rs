@@ -178,7 +178,7 @@ impl Group {
             Some(Verdict::Accepted(position)) => {
                 if !tickets.is_empty() {
                     let tickets = tickets.into_iter().map(Some).collect();
-                    turn.task(self.id, Task::Expect { position, tickets });
+                    self.task(turn, Task::Expect { position, tickets });
                 }
                 Some(position)
             }

@@ -11,7 +11,7 @@ use crate::{Floor, SnapshotRef, WriteKind};
 
 use super::super::SendSnapshot;
 use super::super::turn::is_own;
-use super::{Group, Turn};
+use super::{Group, ReplicaKind, Turn};
 
 /// Which snapshots a group has and what is being done with them.
 #[derive(Debug, Default)]
@@ -26,9 +26,11 @@ pub(super) struct Snapshotting {
     arrived: Option<SnapshotRef>,
     /// Floor rows on their way to the disk.
     installing: BTreeMap<PersistId, SnapshotRef>,
-    compacting: VecDeque<(PersistId, LogId, SnapshotRef)>,
-    /// Asked for, but there was none or the peer is down.
+    compacting: VecDeque<(PersistId, LogId, Option<SnapshotRef>)>,
+    /// Asked for, and of no more concern: there was none, the peer is down, or it is a witness.
     unsent: Vec<ReplicaId>,
+    /// Floor rows of a witness on their way to the disk.
+    installing_bare: BTreeMap<PersistId, SnapshotMeta>,
 }
 
 impl Snapshotting {
@@ -43,6 +45,20 @@ impl Snapshotting {
 
     pub(super) fn newest(&self) -> Option<&SnapshotRef> {
         self.newest.as_ref()
+    }
+
+    /// The floor that was last asked for.
+    pub(super) fn floor(&self) -> Index {
+        self.floor
+    }
+
+    /// The core is told later that this peer needs no more care.
+    pub(super) fn unsent(&mut self, to: ReplicaId) {
+        self.unsent.push(to);
+    }
+
+    pub(super) fn installing_bare(&mut self, id: PersistId, meta: SnapshotMeta) {
+        self.installing_bare.insert(id, meta);
     }
 
     /// Every snapshot whose file is still needed.
@@ -89,6 +105,10 @@ impl Group {
     }
 
     pub(super) fn send_snapshot(&mut self, turn: &mut Turn<'_>, to: ReplicaId) {
+        if self.is_witness(to) {
+            self.send_bare_snapshot(turn, to);
+            return;
+        }
         let newest = self.snapshots.newest.clone();
         match newest.filter(|_| !turn.shared.down.contains(&to.node)) {
             Some(snapshot) => turn.out.snapshots.push(SendSnapshot {
@@ -120,6 +140,10 @@ impl Group {
         truncate: bool,
     ) {
         let arrived = self.snapshots.arrived.take();
+        if arrived.is_none() && meta.configuration.witnesses.contains(&self.replica) {
+            self.install_bare(turn, id, hard_state, meta, truncate);
+            return;
+        }
         let Some(snapshot) = arrived.filter(|snapshot| snapshot.last == meta.last) else {
             let last = meta.last;
             self.stop(
@@ -128,13 +152,9 @@ impl Group {
             );
             return;
         };
+        self.set_kind(turn, ReplicaKind::Full);
         self.snapshots.installing.insert(id, snapshot.clone());
-        self.snapshots.floor = meta.last.index;
-        self.last = if truncate {
-            meta.last.index
-        } else {
-            self.last.max(meta.last.index)
-        };
+        self.raise(meta.last.index, truncate);
         let floor = Floor {
             last: meta.last,
             configuration: meta.configuration.clone(),
@@ -148,6 +168,25 @@ impl Group {
         self.write(turn, Some(id), kind);
     }
 
+    /// The log begins above a snapshot.
+    pub(super) fn raise(&mut self, index: Index, truncate: bool) {
+        self.snapshots.floor = index;
+        self.last = match truncate {
+            true => index,
+            false => self.last.max(index),
+        };
+    }
+
+    /// What a snapshot covers is committed.
+    fn installed(&mut self, turn: &mut Turn<'_>, meta: SnapshotMeta) {
+        self.commit = self.commit.max(meta.last.index);
+        if meta.configuration.index > self.committed.index {
+            self.configuration_committed(turn, meta.configuration);
+        }
+        self.settle_changes(turn);
+        self.forget_as_witness(turn);
+    }
+
     /// A write is durable.
     pub(in super::super) fn persisted(&mut self, turn: &mut Turn<'_>, id: PersistId) {
         if is_own(id) {
@@ -159,10 +198,14 @@ impl Group {
             let task = Task::Install {
                 snapshot: snapshot.clone(),
             };
-            turn.task(self.id, task);
+            self.task(turn, task);
+            self.installed(turn, meta(&snapshot));
             self.snapshots.newest = Some(snapshot.clone());
             self.snapshots.durable = Some(snapshot);
             self.retain(turn);
+        }
+        if let Some(meta) = self.snapshots.installing_bare.remove(&id) {
+            self.installed(turn, meta);
         }
         self.step(turn, Input::Persisted { id });
     }
@@ -172,7 +215,9 @@ impl Group {
         self.checkpoint.taken(snapshot.last.index);
         let newest = self.snapshots.newest.as_ref();
         let newest = newest.map_or(0, |newest| newest.last.index);
-        if snapshot.last.index <= newest.max(self.snapshots.floor) {
+        // One that is not committed here is that of an earlier replica.
+        let foreign = snapshot.last.index > self.commit;
+        if foreign || snapshot.last.index <= newest.max(self.snapshots.floor) {
             self.retain(turn);
             return;
         }
@@ -196,12 +241,10 @@ impl Group {
         })
     }
 
-    fn compact(&mut self, turn: &mut Turn<'_>, floor: Floor) {
+    pub(super) fn compact(&mut self, turn: &mut Turn<'_>, floor: Floor) {
         let id = turn.shared.own_id();
-        if let Some(snapshot) = floor.snapshot.clone() {
-            let pending = (id, floor.last, snapshot);
-            self.snapshots.compacting.push_back(pending);
-        }
+        let pending = (id, floor.last, floor.snapshot.clone());
+        self.snapshots.compacting.push_back(pending);
         self.snapshots.floor = floor.last.index;
         self.tail.compact(floor.last.index);
         self.write(turn, Some(id), WriteKind::Compact { floor });
@@ -216,6 +259,10 @@ impl Group {
             .position(|(own, ..)| *own == id);
         let Some((_, floor, snapshot)) = at.and_then(|at| self.snapshots.compacting.remove(at))
         else {
+            return;
+        };
+        let Some(snapshot) = snapshot else {
+            self.compacted_bare(turn, floor);
             return;
         };
         let mut installed = self.snapshots.installing.values();
@@ -233,7 +280,7 @@ impl Group {
     }
 }
 
-fn meta(snapshot: &SnapshotRef) -> SnapshotMeta {
+pub(super) fn meta(snapshot: &SnapshotRef) -> SnapshotMeta {
     SnapshotMeta {
         last: snapshot.last,
         configuration: snapshot.configuration.clone(),

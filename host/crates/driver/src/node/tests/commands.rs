@@ -1,16 +1,12 @@
-//! What a node does with its groups, with the real core, and a log that is durable at once or
-//! when told.
+//! Commands, host entries, reads, checkpoints and snapshots of one group.
 
-use bytes::Bytes;
-use coracle_proto::{Entry, LogId, ReplicaId};
+use coracle_proto::{Configuration, Envelope, LogId, Message, NodeId};
 
-use super::*;
+use super::rig::*;
+use crate::node::Event;
 use crate::payload::{Body, decode};
-use crate::task::{Answer, HostEntry, Task};
-use crate::{Digest, LogError, SnapshotRef, Write, WriteKind};
-
-const GROUP: GroupId = GroupId(7);
-const SECOND: u64 = 1_000_000_000;
+use crate::task::{Answer, HostEntry, NotApplied, Report, Task, Ticket};
+use crate::{Write, WriteKind};
 
 #[test]
 fn a_replica_starts_only_when_its_record_is_durable() {
@@ -92,6 +88,7 @@ fn commands_wait_while_the_worker_is_behind_and_then_share_an_entry() {
     bench.config(|config| config.max_inflight_groups = 1);
     let out = bench.turn([propose(1, b"a")]);
     let first = appended(&out)[0].index;
+    bench.persist(&out);
     assert!(appended(&bench.turn([propose(2, b"b")])).is_empty());
     assert!(appended(&bench.turn([propose(3, b"c")])).is_empty());
     let out = bench.turn([applied(first)]);
@@ -172,6 +169,7 @@ fn the_leader_proposes_create_once_when_the_worker_finds_none() {
     assert_eq!(bodies(&out), [Body::Create(spec())]);
     assert!(bodies(&bench.turn([report()])).is_empty());
     let at = appended(&out)[0].index;
+    bench.persist(&out);
     assert!(bodies(&bench.turn([applied(at)])).is_empty());
     assert_eq!(bodies(&bench.turn([report()])), [Body::Create(spec())]);
 }
@@ -285,159 +283,4 @@ fn commands_to_a_halted_worker_are_refused_with_its_reason() {
     let reason = "host fault".into();
     let refusal = refused(NotApplied::Unavailable { reason });
     assert_eq!(out.answers, [(Ticket(1), refusal)]);
-}
-
-/// A node whose clock and disk are in the hands of the test.
-struct Bench {
-    node: Node,
-    voters: Vec<NodeId>,
-    wall: u64,
-}
-
-impl Bench {
-    fn new(voters: &[u64]) -> Self {
-        let config = NodeConfig::new(NodeId(1));
-        let log = Arc::new(EmptyLog);
-        let entropy = Box::new(Ones);
-        let none = Recovered::default();
-        Self {
-            node: Node::new(config, &none, log, entropy, Instant(0), 1),
-            voters: voters.iter().copied().map(NodeId).collect(),
-            wall: 1_700_000_000 * SECOND,
-        }
-    }
-
-    /// The only voter of its group, which has applied its first entry.
-    fn leading() -> Self {
-        let mut bench = Self::new(&[1]);
-        let mut out = bench.turn([bench.host()]);
-        while !out.writes.is_empty() {
-            out = bench.persist(&out);
-        }
-        bench.turn([applied(1)]);
-        bench
-    }
-
-    fn config(&mut self, change: impl FnOnce(&mut NodeConfig)) {
-        change(&mut self.node.config);
-    }
-
-    fn host(&self) -> Event {
-        Event::Host {
-            group: GROUP,
-            born: 0,
-            configuration: Configuration::initial(self.voters.iter().copied()),
-            create: Some(spec()),
-        }
-    }
-
-    fn turn(&mut self, events: impl IntoIterator<Item = Event>) -> Outbox {
-        let mut out = Outbox::default();
-        self.node.turn(Instant(0), self.wall, events, &mut out);
-        out
-    }
-
-    /// Makes the writes durable.
-    fn persist(&mut self, out: &Outbox) -> Outbox {
-        let writes = out.writes.iter();
-        let durable = writes.filter_map(|write| {
-            let group = write.group;
-            write.id.map(|id| Event::Persisted { group, id })
-        });
-        self.turn(durable.collect::<Vec<_>>())
-    }
-}
-
-#[derive(Debug)]
-struct Ones;
-
-impl Entropy for Ones {
-    fn bytes(&mut self) -> [u8; 32] {
-        [1; 32]
-    }
-}
-
-#[derive(Debug)]
-struct EmptyLog;
-
-impl LogReader for EmptyLog {
-    fn entries(
-        &self,
-        group: GroupId,
-        index: Index,
-        _: Index,
-        _: usize,
-    ) -> Result<Vec<Entry>, LogError> {
-        Err(LogError::Compacted { group, index })
-    }
-}
-
-fn propose(ticket: u64, body: &'static [u8]) -> Event {
-    Event::Propose {
-        group: GROUP,
-        command: Command {
-            body: Bytes::from_static(body),
-            key: None,
-        },
-        ticket: Ticket(ticket),
-    }
-}
-
-fn applied(index: Index) -> Event {
-    Event::Report(Report::Applied {
-        group: GROUP,
-        index,
-    })
-}
-
-fn due(urgent: bool) -> Event {
-    Event::Report(Report::CheckpointDue {
-        group: GROUP,
-        urgent,
-    })
-}
-
-fn refused(why: NotApplied) -> Answer {
-    Answer::NotApplied(why)
-}
-
-fn replica(node: u64) -> ReplicaId {
-    ReplicaId {
-        node: NodeId(node),
-        born: 0,
-    }
-}
-
-fn snapshot(last: LogId) -> SnapshotRef {
-    SnapshotRef {
-        last,
-        configuration: Configuration::initial([1, 2, 3].map(NodeId)),
-        digest: Digest([9; 32]),
-    }
-}
-
-fn spec() -> MachineSpec {
-    MachineSpec {
-        plugin: Digest([3; 32]),
-        config: Vec::new(),
-        limits: crate::Limits::default(),
-        contract: "0.1.0".into(),
-        epoch: 1,
-    }
-}
-
-fn appended(out: &Outbox) -> Vec<Entry> {
-    let kinds = out.writes.iter().map(|write| &write.kind);
-    let entries = kinds.filter_map(|kind| match kind {
-        WriteKind::Append { entries, .. } => Some(entries.clone()),
-        _ => None,
-    });
-    entries.flatten().collect()
-}
-
-fn bodies(out: &Outbox) -> Vec<Body> {
-    let entries = appended(out).into_iter();
-    entries
-        .map(|entry| decode(&entry.payload).unwrap().body)
-        .collect()
 }

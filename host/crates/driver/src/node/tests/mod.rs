@@ -1,0 +1,5 @@
+//! What a node does with its groups.
+
+mod commands;
+mod members;
+mod rig;
