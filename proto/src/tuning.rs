@@ -7,6 +7,10 @@ impl Raft {
     /// set already stands.
     pub fn tune(&mut self, config: Config) {
         let Config { group, id, .. } = self.core.config;
-        self.core.config = Config { group, id, ..config };
+        self.core.config = Config {
+            group,
+            id,
+            ..config
+        };
     }
 }

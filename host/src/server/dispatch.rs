@@ -70,9 +70,6 @@ impl Dispatch {
         for group in out.removed.drain(..) {
             self.remove(group);
         }
-        out.strangers.clear();
-        out.configurations.clear();
-        out.evicted.clear();
         for change in out.leadership.drain(..) {
             let leader = change.leader.map(|replica| replica.node.0);
             info!(group = %change.group, term = change.term, leader, leads = change.leads, "leadership");
@@ -83,8 +80,10 @@ impl Dispatch {
             // An error means that the node stops.
             let _ = self.strangers.send(stranger);
         }
-        if !out.configurations.is_empty() {
+        // What is no member any more is found by reconciling, which the announcement starts.
+        if !out.configurations.is_empty() || !out.evicted.is_empty() {
             out.configurations.clear();
+            out.evicted.clear();
             self.shell.announce();
         }
         for (group, reason) in out.fatal.drain(..) {

@@ -134,7 +134,10 @@ impl NodeConfig {
         set(&mut self.heartbeat_interval, tuning.heartbeat_interval);
         set(&mut self.max_inflight_appends, tuning.max_inflight_appends);
         set(&mut self.max_inflight_bytes, tuning.max_inflight_bytes);
-        set(&mut self.max_uncommitted_bytes, tuning.max_uncommitted_bytes);
+        set(
+            &mut self.max_uncommitted_bytes,
+            tuning.max_uncommitted_bytes,
+        );
         set(&mut self.max_queued_commands, tuning.max_queued_commands);
         set(&mut self.max_queued_bytes, tuning.max_queued_bytes);
         set(&mut self.retained_entries, tuning.retained_entries);

@@ -422,8 +422,7 @@ impl Group {
         self.create_at = None;
         self.checkpoint.leader_changed();
         let timeout = turn.config.election_timeout;
-        self.changes
-            .leader_changed(self.leads(), turn.now, timeout);
+        self.changes.leader_changed(self.leads(), turn.now, timeout);
         if self.halted.is_some() {
             self.hand_over.want(turn.now);
         }

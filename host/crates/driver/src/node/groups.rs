@@ -7,11 +7,11 @@ use coracle_proto::{Configuration, Envelope, GroupId, Index, Input, Message, Nod
 use crate::MachineSpec;
 use crate::task::{NotApplied, Report, Ticket};
 
-use super::{Event, Tuning};
 use super::group::Group;
 use super::hosting::Hosting;
 use super::timers::Timers;
 use super::turn::Turn;
+use super::{Event, Tuning};
 
 /// The groups during one turn.
 pub(super) struct Groups<'a> {
@@ -178,8 +178,8 @@ impl Groups<'_> {
             return;
         }
         // Another snapshot counts only once its file is here: see `SnapshotArrived`.
-        let message = &envelope.message;
-        if !matches!(message, Message::Snapshot { .. }) || replica.takes_bare_snapshot(message) {
+        let bare = matches!(envelope.message, Message::Snapshot { .. });
+        if !bare || replica.takes_bare_snapshots() {
             self.step(turn, envelope.group, Input::Received(envelope));
         }
     }

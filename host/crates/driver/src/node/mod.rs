@@ -26,8 +26,8 @@ use crate::{LogReader, Recovered};
 use group::Group;
 use groups::Groups;
 use hosting::Hosting;
-use timers::Timers;
 use strangers::Strangers;
+use timers::Timers;
 use turn::{Shared, Turn};
 
 pub use config::{NodeConfig, Tuning};

@@ -17,7 +17,8 @@ use super::{Group, Turn, not_applied};
 const PATIENCE_TIMEOUTS: u32 = 4;
 
 const STOPPED: &str = "the group stopped before the change was committed";
-const SUCCESSOR: &str = "leadership was lost, and whether the change is committed was not learned in time";
+const SUCCESSOR: &str =
+    "leadership was lost, and whether the change is committed was not learned in time";
 const COVERED: &str = "a snapshot replaced the entry of the change";
 const HANDED: &str = "leadership was lost and no successor was seen in time";
 

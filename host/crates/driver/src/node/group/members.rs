@@ -1,6 +1,6 @@
 //! Who belongs to the group as far as is committed, and what kind of replica this one is.
 
-use coracle_proto::{Configuration, Message, ReplicaId};
+use coracle_proto::{Configuration, ReplicaId};
 
 use crate::RecoveredGroup;
 use crate::task::{NotApplied, Task};
@@ -73,15 +73,10 @@ impl Group {
         committed.index > 0 && from.born <= committed.index && !is_member(committed, from)
     }
 
-    /// Whether this is a leader's snapshot for a witness, which comes without a file.
-    pub(in super::super) fn takes_bare_snapshot(&self, message: &Message) -> bool {
-        match message {
-            Message::Snapshot { meta } => {
-                self.kind != ReplicaKind::Full
-                    && meta.configuration.witnesses.contains(&self.replica)
-            }
-            _ => false,
-        }
+    /// Whether a snapshot may come without a file: leaders send such only to witnesses, and this
+    /// replica may not know yet that it is one.
+    pub(in super::super) fn takes_bare_snapshots(&self) -> bool {
+        self.kind != ReplicaKind::Full
     }
 
     /// A configuration is committed.

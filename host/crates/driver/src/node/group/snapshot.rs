@@ -27,7 +27,7 @@ pub(super) struct Snapshotting {
     /// Floor rows on their way to the disk.
     installing: BTreeMap<PersistId, SnapshotRef>,
     compacting: VecDeque<(PersistId, LogId, Option<SnapshotRef>)>,
-    /// Asked for, and of no more concern: there was none, the peer is down, or it is a witness.
+    /// Asked for, but there was none or the peer is down.
     unsent: Vec<ReplicaId>,
     /// Floor rows of a witness on their way to the disk.
     installing_bare: BTreeMap<PersistId, SnapshotMeta>,
@@ -50,11 +50,6 @@ impl Snapshotting {
     /// The floor that was last asked for.
     pub(super) fn floor(&self) -> Index {
         self.floor
-    }
-
-    /// The core is told later that this peer needs no more care.
-    pub(super) fn unsent(&mut self, to: ReplicaId) {
-        self.unsent.push(to);
     }
 
     pub(super) fn installing_bare(&mut self, id: PersistId, meta: SnapshotMeta) {
@@ -105,10 +100,6 @@ impl Group {
     }
 
     pub(super) fn send_snapshot(&mut self, turn: &mut Turn<'_>, to: ReplicaId) {
-        if self.is_witness(to) {
-            self.send_bare_snapshot(turn, to);
-            return;
-        }
         let newest = self.snapshots.newest.clone();
         match newest.filter(|_| !turn.shared.down.contains(&to.node)) {
             Some(snapshot) => turn.out.snapshots.push(SendSnapshot {
@@ -140,7 +131,7 @@ impl Group {
         truncate: bool,
     ) {
         let arrived = self.snapshots.arrived.take();
-        if arrived.is_none() && meta.configuration.witnesses.contains(&self.replica) {
+        if arrived.is_none() && self.kind != ReplicaKind::Full {
             self.install_bare(turn, id, hard_state, meta, truncate);
             return;
         }
@@ -280,7 +271,7 @@ impl Group {
     }
 }
 
-pub(super) fn meta(snapshot: &SnapshotRef) -> SnapshotMeta {
+fn meta(snapshot: &SnapshotRef) -> SnapshotMeta {
     SnapshotMeta {
         last: snapshot.last,
         configuration: snapshot.configuration.clone(),

@@ -1,14 +1,10 @@
 //! A witness: no state machine and no snapshot files. What it need not keep of its log it simply
 //! forgets, and what it lacks it gets as a snapshot that has no file.
 
-use coracle_proto::{
-    Configuration, Envelope, HardState, Index, Input, LogId, Message, PersistId, ReplicaId,
-    SnapshotMeta,
-};
+use coracle_proto::{Configuration, HardState, Index, Input, LogId, PersistId, SnapshotMeta};
 
 use crate::{Floor, WriteKind};
 
-use super::snapshot::meta;
 use super::{Group, ReplicaKind, Turn};
 
 /// Entries by which a witness's log may exceed what is to be retained before it is cut, so that
@@ -16,27 +12,6 @@ use super::{Group, ReplicaKind, Turn};
 const SLACK_ENTRIES: u64 = 256;
 
 impl Group {
-    /// Whether a peer is a witness, as far as this log says.
-    pub(super) fn is_witness(&self, peer: ReplicaId) -> bool {
-        let configuration = self.raft.configuration_at(self.last);
-        configuration.is_some_and(|configuration| configuration.witnesses.contains(&peer))
-    }
-
-    /// Sends a witness where to go on; there is nothing else in a snapshot for it.
-    pub(super) fn send_bare_snapshot(&mut self, turn: &mut Turn<'_>, to: ReplicaId) {
-        if let Some(snapshot) = self.snapshots.newest() {
-            let meta = meta(snapshot);
-            turn.out.sends.push(Envelope {
-                group: self.id,
-                from: self.replica,
-                to,
-                term: self.term,
-                message: Message::Snapshot { meta },
-            });
-        }
-        self.snapshots.unsent(to);
-    }
-
     /// The floor of a witness rises to a leader's snapshot.
     pub(super) fn install_bare(
         &mut self,

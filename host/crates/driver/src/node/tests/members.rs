@@ -108,16 +108,15 @@ fn messages_for_a_replica_with_a_tombstone_tell_nobody_anything() {
 }
 
 #[test]
-fn a_witness_has_no_worker_and_takes_a_snapshot_without_a_file() {
-    let mut bench = Bench::joining(9);
+fn a_witness_has_no_worker_and_takes_a_snapshot_without_a_file_also_from_before_its_birth() {
+    let mut bench = Bench::joining(49);
     let last = LogId { term: 1, index: 40 };
-    let members = [replica(2), replica(3), born(1, 9)];
-    let configuration = members_with(9, &members, &[born(1, 9)]);
+    let configuration = members_with(9, &[replica(2), replica(3)], &[]);
     let meta = SnapshotMeta {
         last,
         configuration,
     };
-    let out = bench.turn([received(2, born(1, 9), Message::Snapshot { meta })]);
+    let out = bench.turn([received(2, born(1, 49), Message::Snapshot { meta })]);
     let [
         Write {
             kind: WriteKind::Install { floor, .. },
