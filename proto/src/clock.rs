@@ -76,8 +76,12 @@ impl Clock {
         self.election = self.now + config.election_timeout;
     }
 
+    /// At the next multiple of the interval, so that the heartbeats of all groups of a node fall
+    /// together and can share their packets.
     pub(crate) fn restart_heartbeat(&mut self, config: &Config) {
-        self.heartbeat = self.now + config.heartbeat_interval;
+        let interval = u64::try_from(config.heartbeat_interval.as_nanos()).unwrap_or(u64::MAX);
+        let since = self.now.0.checked_rem(interval).unwrap_or(0);
+        self.heartbeat = Instant(self.now.0 - since) + config.heartbeat_interval;
     }
 
     pub(crate) fn restart_read(&mut self, config: &Config) {

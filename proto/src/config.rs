@@ -40,8 +40,65 @@ pub struct Config {
     /// How far clocks may drift apart within an election timeout; a lease is shorter by this.
     pub clock_drift: Duration,
     /// Heartbeats without anything to do after which a leader lets the group fall silent;
-    /// 0: never.
+    /// 0: never. Needs pre-vote and check-quorum.
     pub quiesce_after: u32,
+}
+
+/// Settings that may change while a replica runs, see the fields of [`Config`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// See [`Config::election_timeout`].
+    pub election_timeout: Duration,
+    /// See [`Config::heartbeat_interval`].
+    pub heartbeat_interval: Duration,
+    /// See [`Config::max_append_bytes`].
+    pub max_append_bytes: usize,
+    /// See [`Config::max_append_entries`].
+    pub max_append_entries: usize,
+    /// See [`Config::max_inflight_appends`].
+    pub max_inflight_appends: usize,
+    /// See [`Config::max_inflight_bytes`].
+    pub max_inflight_bytes: usize,
+    /// See [`Config::max_uncommitted_bytes`].
+    pub max_uncommitted_bytes: usize,
+    /// See [`Config::max_pending_reads`].
+    pub max_pending_reads: usize,
+    /// See [`Config::clock_drift`].
+    pub clock_drift: Duration,
+    /// See [`Config::quiesce_after`].
+    pub quiesce_after: u32,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            election_timeout: config.election_timeout,
+            heartbeat_interval: config.heartbeat_interval,
+            max_append_bytes: config.max_append_bytes,
+            max_append_entries: config.max_append_entries,
+            max_inflight_appends: config.max_inflight_appends,
+            max_inflight_bytes: config.max_inflight_bytes,
+            max_uncommitted_bytes: config.max_uncommitted_bytes,
+            max_pending_reads: config.max_pending_reads,
+            clock_drift: config.clock_drift,
+            quiesce_after: config.quiesce_after,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn apply(&mut self, settings: Settings) {
+        self.election_timeout = settings.election_timeout;
+        self.heartbeat_interval = settings.heartbeat_interval;
+        self.max_append_bytes = settings.max_append_bytes;
+        self.max_append_entries = settings.max_append_entries;
+        self.max_inflight_appends = settings.max_inflight_appends;
+        self.max_inflight_bytes = settings.max_inflight_bytes;
+        self.max_uncommitted_bytes = settings.max_uncommitted_bytes;
+        self.max_pending_reads = settings.max_pending_reads;
+        self.clock_drift = settings.clock_drift;
+        self.quiesce_after = settings.quiesce_after;
+    }
 }
 
 /// Priority of a replica that was given none.

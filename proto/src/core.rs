@@ -1,12 +1,14 @@
 //! What every role shares: hard state, log, commit index, writes under way, and the outbox.
 
+use std::collections::BTreeSet;
+
 use crate::clock::Clock;
 use crate::impossible::{Impossible, impossible};
 use crate::log::Log;
 use crate::writes::Writes;
 use crate::{
     Config, Configuration, Effect, Effects, Entry, Envelope, HardState, Index, LogId, Message,
-    PersistId, ReplicaId, SnapshotMeta, Term,
+    NodeId, PersistId, ReplicaId, SnapshotMeta, Term,
 };
 
 /// What one step wants done; empty between steps.
@@ -52,6 +54,8 @@ pub(crate) struct Core {
     pub(crate) writes: Writes,
     /// Questions about read points asked of leaders so far, from a random number on.
     pub(crate) questions: u64,
+    /// Nodes that the transport reported down and that were not heard since.
+    pub(crate) down: BTreeSet<NodeId>,
     pub(crate) clock: Clock,
     pub(crate) out: Outbox,
 }

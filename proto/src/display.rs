@@ -269,6 +269,8 @@ impl Display for Input {
                 write!(f, "snapshot-sent {to} delivered={delivered}")
             }
             Self::Compacted { floor, snapshot } => write!(f, "compacted {floor} by {snapshot}"),
+            Self::PeerUp(node) => write!(f, "peer-up {node}"),
+            Self::Configure(settings) => write!(f, "configure {settings:?}"),
             Self::PeerDown(node) => write!(f, "peer-down {node}"),
             Self::Campaign { .. } => write!(f, "campaign"),
         }

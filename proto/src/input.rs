@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     ConfigurationChange, Entry, Envelope, Index, LogId, NodeId, PersistId, ProposalId, ReadId,
-    ReplicaId, SnapshotMeta, TransferId,
+    ReplicaId, Settings, SnapshotMeta, TransferId,
 };
 
 /// Which timer ran out.
@@ -116,8 +116,14 @@ pub enum Input {
         /// What the newest snapshot covers (at or above the floor).
         snapshot: SnapshotMeta,
     },
-    /// The transport lost its connection to this node: probe before pipelining again.
+    /// The transport lost its connection to this node: probe before pipelining again. A core that
+    /// is started while a node is down has to be told as well.
     PeerDown(NodeId),
+    /// The transport has a connection to this node again: what it lacks is sent, and a group that
+    /// has fallen silent wakes.
+    PeerUp(NodeId),
+    /// New settings, in force from now on.
+    Configure(Settings),
     /// Start an election now, as if the timer had run out. While the leader may be reading by a
     /// lease that this replica supported, its own vote does not count.
     Campaign {

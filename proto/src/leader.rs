@@ -32,6 +32,10 @@ pub(crate) struct Leader {
     pub(crate) uncommitted: Uncommitted,
     pub(crate) reads: Reads,
     pub(crate) transfer: Option<Transfer>,
+    /// Heartbeats in a row that found nothing to do.
+    pub(crate) idle: u32,
+    /// The group has fallen silent; no timer runs.
+    pub(crate) quiet: bool,
     /// Somebody was told to campaign in this term.
     pub(crate) let_go: bool,
     /// The oldest write under way at the last quorum check: if it still is at the next, the disk
@@ -51,6 +55,8 @@ impl Leader {
             uncommitted: Uncommitted::default(),
             reads: Reads::default(),
             transfer: None,
+            idle: 0,
+            quiet: false,
             let_go: false,
             stalled: None,
         }
@@ -101,6 +107,9 @@ impl Leader {
 
     /// The driver's timer says that followers are owed a sign of life.
     pub(crate) fn on_heartbeat_timeout(&mut self, core: &mut Core) {
+        if self.fall_silent(core) {
+            return;
+        }
         core.clock.restart_heartbeat(&core.config);
         self.repeat_transfer();
         if !self.start_round(core) {

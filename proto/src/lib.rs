@@ -39,6 +39,7 @@ mod leader;
 mod lease;
 mod membership;
 mod progress;
+mod quiescence;
 mod read_index;
 mod replication;
 mod timers;
@@ -60,7 +61,7 @@ mod testing;
 
 pub use change::{Change, ChangeRefusal, ConfigurationChange, Transition};
 pub use codec::{ConfigurationError, MAX_MEMBERS};
-pub use config::{Config, DEFAULT_PRIORITY, Initial};
+pub use config::{Config, DEFAULT_PRIORITY, Initial, Settings};
 pub use configuration::Configuration;
 pub use effect::{
     Effect, Effects, HardState, PersistId, RefuseReason, SnapshotMeta, TransferOutcome,

@@ -1,5 +1,7 @@
 //! The core of one group: dispatch of inputs to the role that handles them.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::clock::Clock;
@@ -12,7 +14,7 @@ use crate::transfer::Transfer;
 use crate::writes::Writes;
 use crate::{
     Config, Configuration, Effect, Effects, Entry, Index, Initial, Input, Instant, LogId, NodeId,
-    PersistId, ProposalId, ReadId, ReadMode, RefuseReason, ReplicaId, Role, Status, Term,
+    PersistId, ProposalId, ReadId, ReadMode, RefuseReason, ReplicaId, Role, Settings, Status, Term,
     TransferOutcome,
 };
 
@@ -62,6 +64,7 @@ impl Raft {
                 configuration_told: 0,
                 writes: Writes::default(),
                 questions: jitter,
+                down: BTreeSet::new(),
                 clock,
                 out: Outbox::default(),
             },
@@ -121,7 +124,11 @@ impl Raft {
             configuration_committed: log.configuration().index <= self.core.commit,
             transferee: leader.and_then(|leader| Some(leader.transfer.as_ref()?.to)),
             uncommitted_bytes: leader.map_or(0, |leader| leader.uncommitted.bytes()),
-            quiet: matches!(&self.state, State::Follower(follower) if follower.quiet),
+            quiet: match &self.state {
+                State::Follower(follower) => follower.quiet,
+                State::Leader(leader) => leader.quiet,
+                State::PreCandidate(_) | State::Candidate(_) => false,
+            },
             peers: leader.map_or_else(Vec::new, |leader| leader.peer_status()),
         }
     }
@@ -246,6 +253,14 @@ impl Raft {
                 self.on_peer_down(node);
                 Ok(())
             }
+            Input::PeerUp(node) => {
+                self.on_peer_up(node);
+                Ok(())
+            }
+            Input::Configure(settings) => {
+                self.configure(settings);
+                Ok(())
+            }
         }
     }
 
@@ -284,14 +299,14 @@ impl Raft {
         refuse(Input::Read { id, mode }, leader, &mut self.core.out.events);
     }
 
-    fn on_peer_down(&mut self, node: NodeId) {
-        match &mut self.state {
-            State::Leader(leader) => leader.on_peer_down(node),
-            State::Follower(Follower {
-                leader: Some(leader),
-                ..
-            }) if leader.node == node => self.wake(),
-            _ => {}
+    /// Deadlines that are set stay; the next ones are set by the new settings.
+    fn configure(&mut self, settings: Settings) {
+        self.wake();
+        let core = &mut self.core;
+        core.config.apply(settings);
+        core.clock.tune(&core.config);
+        if let State::Leader(_) = self.state {
+            core.clock.restart_heartbeat(&core.config);
         }
     }
 
@@ -304,16 +319,6 @@ impl Raft {
         {
             self.wake();
             self.become_follower(None);
-        }
-    }
-
-    /// Something happened in a group that had fallen silent.
-    pub(crate) fn wake(&mut self) {
-        if let State::Follower(follower) = &mut self.state
-            && follower.quiet
-        {
-            follower.quiet = false;
-            self.core.clock.restart_election();
         }
     }
 

@@ -64,6 +64,11 @@ impl Reads {
             && (self.waiting.contains(&reader) || batched.any(|known| *known == reader))
     }
 
+    /// Whether nothing waits, and nobody read by lease lately.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.len() == 0 && !self.by_lease
+    }
+
     fn begin(&mut self, index: Index) {
         self.batches.push_back(Batch {
             round: self.round,

@@ -2,9 +2,7 @@
 
 use crate::impossible::{Impossible, impossible};
 use crate::role::State;
-use crate::{
-    AppendOutcome, Envelope, HardState, Index, LogId, Message, Raft, ReplicaId, Term, VoteKind,
-};
+use crate::{AppendOutcome, Envelope, HardState, Message, Raft, ReplicaId, Term, VoteKind};
 
 impl Raft {
     pub(crate) fn on_received(&mut self, envelope: Envelope) -> Result<(), Impossible> {
@@ -22,9 +20,7 @@ impl Raft {
         if self.core.is_removed(from) && self.answer_removed(from, term, &message) {
             return Ok(());
         }
-        if !matches!(message, Message::Quiesce { .. }) {
-            self.wake();
-        }
+        self.wake_for(from, &message);
         // Pre-votes speak of a term that nobody is in yet.
         match message {
             Message::Vote {
@@ -146,6 +142,7 @@ impl Raft {
                 self.on_read_reply(from, round, index);
                 Ok(())
             }
+            // Whom it finds silent has woken already.
             Message::Wake => Ok(()),
         }
     }
@@ -201,17 +198,6 @@ impl Raft {
         };
         self.core.send(from, reply);
     }
-
-    /// The leader falls silent; if this log is not its log, it has to speak again first.
-    fn on_quiesce(&mut self, last: LogId, commit: Index) {
-        if last != self.core.log.last() || commit > last.index {
-            return;
-        }
-        self.core.follow_commit(commit, last.index);
-        if let State::Follower(follower) = &mut self.state {
-            follower.quiet = true;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -221,7 +207,7 @@ mod tests {
         append, follower, from, heartbeat, heartbeat_reply, id, leader, matched, propose, replica,
         step, vote,
     };
-    use crate::{GroupId, Input, NodeId, ReadId, Role};
+    use crate::{GroupId, Input, Role};
 
     const NOTHING: [&str; 0] = [];
 
@@ -293,39 +279,5 @@ mod tests {
             step(&mut raft, propose("x")),
             ["refused p1: no leader is known"]
         );
-    }
-
-    #[test]
-    fn a_quiesced_follower_runs_no_timer_until_something_happens() {
-        let quiesce = Message::Quiesce {
-            last: id(1, 2),
-            commit: 2,
-        };
-        let wakers = [
-            Input::PeerDown(NodeId(2)),
-            Input::Read {
-                id: ReadId(1),
-                mode: crate::ReadMode::Index,
-            },
-            propose("x"),
-            from(3, 1, vote(VoteKind::Pre, id(1, 1))),
-        ];
-        for waker in wakers {
-            let mut raft = follower(&[1, 1]);
-            let effects = step(&mut raft, from(2, 1, quiesce.clone()));
-            assert_eq!(effects, ["commit 2", "leader t1 n2.0"]);
-            assert_eq!(raft.deadline(), None);
-            step(&mut raft, waker);
-            assert_ne!(raft.deadline(), None);
-        }
-    }
-
-    #[test]
-    fn a_follower_that_is_behind_does_not_quiesce() {
-        let mut raft = follower(&[1]);
-        let (last, commit) = (id(1, 2), 2);
-        step(&mut raft, from(2, 1, Message::Quiesce { last, commit }));
-        assert_ne!(raft.deadline(), None);
-        assert_eq!(raft.status().commit, 0);
     }
 }

@@ -12,7 +12,7 @@ impl Raft {
             _ if self.halted => return None,
             State::Follower(follower) => (false, !follower.quiet),
             State::Leader(leader) => {
-                let busy = !leader.peers.is_empty();
+                let busy = !leader.peers.is_empty() && !leader.quiet;
                 (busy, busy)
             }
             State::PreCandidate(_) | State::Candidate(_) => (false, true),
@@ -30,6 +30,10 @@ impl Raft {
 
     pub(crate) fn on_timeout(&mut self, kind: TimeoutKind, jitter: u64) -> Result<(), Impossible> {
         match (&mut self.state, kind) {
+            // A silent group stopped its timers; this one ran out in between.
+            (State::Leader(leader), TimeoutKind::Heartbeat | TimeoutKind::Election)
+                if leader.quiet => {}
+            (State::Follower(follower), TimeoutKind::Election) if follower.quiet => {}
             (_, TimeoutKind::Transfer) => self.on_transfer_timeout(),
             (State::Leader(leader), TimeoutKind::Heartbeat) => {
                 leader.on_heartbeat_timeout(&mut self.core);
