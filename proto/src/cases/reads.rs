@@ -1,7 +1,9 @@
 //! ReadIndex on a leader.
 
 use super::{NOTHING, beat, durable};
-use crate::testing::{from, heartbeat_reply, leader, matched, propose, read, step};
+use crate::testing::{
+    from, heartbeat_reply, leader, lease_read, matched, promise, propose, read, step,
+};
 
 fn reads(effects: &[String]) -> Vec<&str> {
     let of = effects.iter().filter(|e| e.starts_with("read-"));
@@ -83,4 +85,41 @@ fn read_only_duplicate_request() {
     assert_eq!(reads(&effects), NOTHING);
     let effects = step(&mut raft, from(3, 1, heartbeat_reply(2)));
     assert_eq!(reads(&effects), ["read-ready r7 index=2"]);
+}
+
+/// With a lease a read is ready at once.
+#[test]
+fn read_only_option_lease() {
+    let mut raft = leader_with(true);
+    assert_eq!(reads(&step(&mut raft, lease_read(1))), NOTHING, "none yet");
+    let effects = step(&mut raft, from(2, 1, promise(1, 1000)));
+    assert_eq!(reads(&effects), ["read-ready r1 index=1"]);
+    for id in 2..7 {
+        let effects = step(&mut raft, lease_read(id));
+        assert_eq!(reads(&effects), [format!("read-ready r{id} index=1")]);
+    }
+}
+
+/// Without check-quorum there is no lease, and each read takes a round.
+#[test]
+fn read_only_option_lease_without_check_quorum() {
+    let mut raft = leader_with(false);
+    for id in 1..4 {
+        assert_eq!(reads(&step(&mut raft, lease_read(id))), NOTHING);
+        let effects = step(&mut raft, from(2, 1, promise(id, 1000)));
+        assert_eq!(reads(&effects), [format!("read-ready r{id} index=1")]);
+    }
+}
+
+fn leader_with(check_quorum: bool) -> crate::Raft {
+    let config = crate::Config {
+        check_quorum,
+        ..crate::testing::config(1)
+    };
+    let initial = crate::testing::initial(&[]);
+    let raft = crate::Raft::new(config, initial, crate::Instant(0), 0);
+    let mut raft = crate::testing::elect(raft);
+    durable(&mut raft);
+    step(&mut raft, from(2, 1, matched(1)));
+    raft
 }

@@ -37,6 +37,10 @@ const NEW_VOTERS_HAVE_TO_ACK: &str = "The joint configuration is in force from i
 const LEFT_AT_ONCE: &str = "The joint configuration is left as soon as it is committed, by an \
     entry that is in force from its append and needs node 1 alone.";
 
+const PROMISE_OUTLIVES: &str = "A lease rests on promises that a follower keeps whether it knows a \
+    leader or not, so that forgetting one is safe and never refused. How a read is confirmed is \
+    asked with the read, no setting of the group.";
+
 const V1_REMOVE: &str = "confchange_v1_remove_leader.txt";
 const V1_REMOVE_STEPDOWN: &str = "confchange_v1_remove_leader_stepdown.txt";
 const V2_REPLACE_STEPDOWN: &str = "confchange_v2_replace_leader_stepdown.txt";
@@ -146,5 +150,14 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         nth: 1,
         reason: HANDS_OVER,
         instead: "2 is Leader at term 2",
+    },
+    Difference {
+        file: "forget_leader_read_only_lease_based.txt",
+        command: "raft-state",
+        nth: 1,
+        reason: PROMISE_OUTLIVES,
+        instead: "1: StateLeader (Voter) Term:1 Lead:1
+                  2: StateFollower (Voter) Term:1 Lead:0
+                  3: StateFollower (Voter) Term:1 Lead:1",
     },
 ];
