@@ -76,7 +76,7 @@ pub enum ChangeRefusal {
     NotJoint,
     /// No voter would be left.
     NoVoters,
-    /// No voter but witnesses would be left.
+    /// Witnesses alone would be a majority of the voters.
     OnlyWitnesses,
     /// More than one voter changes, which needs a joint configuration.
     NeedsJoint,
@@ -103,7 +103,7 @@ impl fmt::Display for ChangeRefusal {
             Self::Joint => write!(f, "the configuration is joint already"),
             Self::NotJoint => write!(f, "the configuration is not joint"),
             Self::NoVoters => write!(f, "no voter would be left"),
-            Self::OnlyWitnesses => write!(f, "only witnesses would be left to vote"),
+            Self::OnlyWitnesses => write!(f, "witnesses alone would be a majority"),
             Self::NeedsJoint => write!(f, "more than one voter changes"),
             Self::Witness { node } => write!(
                 f,

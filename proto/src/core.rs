@@ -49,6 +49,9 @@ pub(crate) struct Core {
     pub(crate) commit: Index,
     /// The last index told in [`Effect::Commit`], or covered by the snapshot.
     pub(crate) announced: Index,
+    /// While the own log does not: highest term of a log that was seen to have this replica in
+    /// its configuration.
+    pub(crate) known_in: Term,
     /// Index of the last configuration told in [`Effect::ConfigurationCommitted`].
     pub(crate) configuration_told: Index,
     pub(crate) writes: Writes,

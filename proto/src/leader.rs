@@ -23,7 +23,8 @@ const MAX_UNCOMMITTED_ENTRIES: usize = 1 << 16;
 /// What only a leader knows. Replication is in `replication`, commitment in `commit`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
-    /// Everybody in the configuration but this replica, and removed members that do not know it.
+    /// Everybody in the configuration but this replica, and those whom it removed and who do not
+    /// know it yet. Nobody else: see [`Raft::gives_way_to`](crate::Raft::gives_way_to).
     pub(crate) peers: BTreeMap<ReplicaId, Progress>,
     /// Some of them are not in the configuration in force.
     pub(crate) departing: bool,
@@ -46,11 +47,12 @@ pub(crate) struct Leader {
 impl Leader {
     pub(crate) fn new(core: &Core) -> Self {
         let last = core.log.last().index;
-        let peers = core.audience();
         let now = core.log.configuration();
+        let peers = now.members().into_iter().filter(|id| *id != core.id());
+        let progress = |id| (id, Progress::new(last, now.is_witness(id)));
         Self {
-            departing: !peers.keys().all(|id| now.is_member(*id)),
-            peers,
+            peers: peers.map(progress).collect(),
+            departing: false,
             first: last + 1,
             uncommitted: Uncommitted::default(),
             reads: Reads::default(),

@@ -23,6 +23,7 @@ mod raft;
 mod clock;
 mod core;
 mod impossible;
+mod incarnation;
 mod log;
 mod role;
 mod writes;

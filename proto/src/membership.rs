@@ -3,8 +3,6 @@
 //! A configuration is in force from its append and rolled back with it; what cannot be taken back
 //! (forgetting a member, leaving the joint configuration, stepping down) waits for its commitment.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 
 use crate::core::Core;
@@ -190,18 +188,6 @@ impl Core {
         self.log
             .configuration_at(self.commit)
             .expect("the commit index is at or above the floor")
-    }
-
-    /// Everybody whom a leader feeds: members of the configuration in force, and those of the
-    /// committed one, who have to learn that they are members no more.
-    pub(crate) fn audience(&self) -> BTreeMap<ReplicaId, Progress> {
-        let (now, committed) = (self.log.configuration(), self.configuration_committed());
-        let mut members = now.members();
-        members.extend(committed.members());
-        members.remove(&self.id());
-        let last = self.log.last().index;
-        let progress = |id| Progress::new(last, now.is_witness(id) || committed.is_witness(id));
-        members.into_iter().map(|id| (id, progress(id))).collect()
     }
 
     fn is_in_sight(&self, id: ReplicaId) -> bool {

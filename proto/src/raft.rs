@@ -61,6 +61,7 @@ impl Raft {
                 log,
                 commit: applied,
                 announced: applied,
+                known_in: 0,
                 configuration_told: 0,
                 writes: Writes::default(),
                 questions: jitter,
@@ -268,6 +269,7 @@ impl Raft {
         self.core.on_persisted(id)?;
         match &mut self.state {
             State::Leader(leader) => {
+                leader.feed_witnesses(&mut self.core);
                 leader.advance_commit(&mut self.core);
                 Ok(())
             }

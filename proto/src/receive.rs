@@ -17,6 +17,7 @@ impl Raft {
         if group != self.core.config.group || to != own || from == own {
             return Ok(());
         }
+        self.core.note_incarnation(term, &message);
         if self.core.is_removed(from) && self.answer_removed(from, term, &message) {
             return Ok(());
         }

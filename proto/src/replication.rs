@@ -28,6 +28,12 @@ impl Leader {
         }
     }
 
+    /// The own disk has gone on.
+    pub(crate) fn feed_witnesses(&mut self, core: &mut Core) {
+        let witnesses = self.peers.iter_mut().filter(|(_, peer)| peer.witness);
+        witnesses.for_each(|(to, peer)| feed(core, *to, peer, false));
+    }
+
     pub(crate) fn on_append_reply(
         &mut self,
         core: &mut Core,
@@ -171,6 +177,17 @@ fn offer_snapshot(core: &mut Core, to: ReplicaId, peer: &mut Progress) {
     peer.on_snapshot_sent();
 }
 
+/// A witness gets what is durable at the leader: a witness alone with an entry would refuse its
+/// vote to everybody who could lead.
+fn last_for(core: &Core, peer: &Progress) -> Index {
+    let (last, durable) = (core.log.last().index, core.log.durable());
+    if peer.witness {
+        last.min(durable)
+    } else {
+        last
+    }
+}
+
 fn plan(core: &Core, peer: &Progress, even_empty: bool) -> Plan {
     let (config, log) = (&core.config, &core.log);
     let (probing, full) = match &peer.feed {
@@ -181,7 +198,7 @@ fn plan(core: &Core, peer: &Progress, even_empty: bool) -> Plan {
     if peer.next <= log.floor().index {
         return Plan::Snapshot;
     }
-    let (next, last) = (peer.next, log.last().index);
+    let (next, last) = (peer.next, last_for(core, peer));
     let reading = peer.reading.is_some() && !probing;
     if full || reading || next > last {
         return if probing || even_empty {

@@ -185,7 +185,9 @@ impl Configuration {
         if self.voters.is_empty() {
             return Err(ChangeRefusal::NoVoters);
         }
-        if self.voters.is_subset(&self.witnesses) {
+        // Otherwise what they commit may be nowhere with its payload.
+        let witnesses = self.voters.intersection(&self.witnesses).count();
+        if 2 * witnesses > self.voters.len() {
             return Err(ChangeRefusal::OnlyWitnesses);
         }
         if self.members().len() > MAX_MEMBERS {
@@ -277,7 +279,11 @@ mod tests {
     }
 
     #[test]
-    fn witnesses_alone_are_no_group() {
+    fn witnesses_alone_are_never_a_majority() {
+        let refused = of(&[1, 2]).change(7, &[3, 4, 5].map(|n| Witness(node(n))), Transition::Auto);
+        assert_eq!(refused, Err(ChangeRefusal::OnlyWitnesses));
+        let half = of(&[1, 2]).change(7, &[3, 4].map(|n| Witness(node(n))), Transition::Auto);
+        assert!(half.is_ok());
         let with = of(&[1]).simple(7, &[Witness(node(2))]).expect("added");
         let refused = with.simple(8, &[Remove(node(1))]);
         assert_eq!(refused, Err(ChangeRefusal::OnlyWitnesses));

@@ -131,6 +131,7 @@ impl Disk {
 /// One replica with its disk.
 #[derive(Debug)]
 pub(crate) struct Node {
+    pub(crate) id: ReplicaId,
     pub(crate) raft: Raft,
     pub(crate) disk: Disk,
     /// Writes asked for and not durable, oldest first.
@@ -156,6 +157,8 @@ pub(crate) struct Cluster {
     pub(crate) cut: BTreeSet<(u64, u64)>,
     /// Nodes whose disks finish nothing.
     pub(crate) hung: BTreeSet<u64>,
+    /// Everybody that any configuration made a witness.
+    pub(crate) witnesses: BTreeSet<ReplicaId>,
     configure: Box<dyn Fn(u64) -> Config>,
     /// Every effect as a line, in order.
     pub(crate) trace: Vec<String>,
@@ -187,6 +190,7 @@ impl Cluster {
             committed_in: BTreeMap::new(),
             cut: BTreeSet::new(),
             hung: BTreeSet::new(),
+            witnesses: BTreeSet::new(),
             configure: Box::new(configure),
             trace: Vec::new(),
             open_reads: BTreeMap::new(),
@@ -201,17 +205,24 @@ impl Cluster {
     }
 
     pub(crate) fn add(&mut self, node: u64, configuration: Configuration) {
+        self.start(replica(node), configuration, HardState::default());
+    }
+
+    /// A replica with nothing else on its disk.
+    fn start(&mut self, id: ReplicaId, configuration: Configuration, hard_state: HardState) {
         let disk = Disk {
+            hard_state,
             configuration,
             ..Disk::default()
         };
-        let raft = Raft::new(
-            (self.configure)(node),
-            disk.initial(),
-            self.now,
-            self.jitter,
-        );
+        let node = id.node.0;
+        let config = Config {
+            id,
+            ..(self.configure)(node)
+        };
+        let raft = Raft::new(config, disk.initial(), self.now, self.jitter);
         let node_state = Node {
+            id,
             raft,
             disk,
             writes: VecDeque::new(),
@@ -225,11 +236,9 @@ impl Cluster {
     /// Loses everything that is not durable and starts again.
     pub(crate) fn restart(&mut self, node: u64) {
         let jitter = self.next_jitter();
-        let (now, id) = (self.now, self.nodes[&node].raft.status().id);
-        let config = Config {
-            id,
-            ..(self.configure)(node)
-        };
+        let (now, config) = (self.now, (self.configure)(node));
+        let id = self.nodes[&node].id;
+        let config = Config { id, ..config };
         self.open_reads.retain(|_, (at, _)| *at != node);
         let state = self.node(node);
         state.writes.clear();
@@ -284,13 +293,19 @@ impl Cluster {
 
     /// Election safety, and leader completeness: what was committed up to its term is in its log.
     pub(crate) fn check_leader(&mut self, node: u64) {
-        let raft = &self.nodes[&node].raft;
-        let term = raft.status().hard_state.term;
-        let floor = raft.status().floor.index;
-        let id = raft.status().id;
-        if let Some(known) = self.leaders.insert(term, id) {
-            assert_eq!(known, id, "two leaders in term {term}");
+        let Node { raft, id, .. } = &self.nodes[&node];
+        let status = raft.status();
+        let (term, floor) = (status.hard_state.term, status.floor.index);
+        if let Some(known) = self.leaders.insert(term, *id) {
+            assert_eq!(known, *id, "two leaders in term {term}");
         }
+        let committed = raft.configuration_at(status.commit);
+        let may_lead = |c: &Configuration| c.is_voter(*id) && !c.is_witness(*id);
+        assert!(
+            may_lead(&status.configuration) || committed.is_some_and(may_lead),
+            "{id} leads {}",
+            status.configuration
+        );
         let due = self.committed_in.iter().rev();
         for (index, _) in due.filter(|(_, seen)| **seen <= term) {
             if *index < floor {
@@ -307,6 +322,7 @@ impl Cluster {
             Effect::Send(envelope) => envelope.to_string(),
             other => format!("n{node} {other}"),
         });
+        self.note_witnesses(&effect);
         match effect {
             Effect::Persist { id, .. } | Effect::InstallSnapshot { id, .. } => {
                 let writes = &mut self.node(node).writes;
@@ -353,6 +369,18 @@ impl Cluster {
         }
     }
 
+    fn note_witnesses(&mut self, effect: &Effect) {
+        if let Effect::Persist { entries, .. } = effect {
+            let sets = entries
+                .iter()
+                .filter(|e| e.kind == EntryKind::Configuration);
+            for entry in sets {
+                let set = Configuration::decode(&entry.payload).expect("written by the core");
+                self.witnesses.extend(set.witnesses);
+            }
+        }
+    }
+
     /// Every proposal and read ends once, and a read sees all that was committed before it.
     fn close(&mut self, node: u64, effect: &Effect) {
         match effect {
@@ -389,8 +417,9 @@ impl Cluster {
         let state = self.node(node);
         let meta = state.disk.snapshot.clone().expect("a floor has a snapshot");
         let term = state.disk.hard_state.term;
-        let from = state.raft.status().id;
-        let delivered = !self.cut.contains(&(node, to.node.0)) && !self.nodes[&to.node.0].down;
+        let from = state.id;
+        let reached = self.nodes.get(&to.node.0).is_some_and(|node| !node.down);
+        let delivered = reached && !self.cut.contains(&(node, to.node.0));
         if delivered {
             self.network.push_back(Envelope {
                 group: GroupId(1),
@@ -462,23 +491,14 @@ impl Cluster {
         if self.cut.contains(&(from, to)) {
             return;
         }
-        let known = self.nodes.get(&to).map(|node| node.raft.status().id.born);
-        if known.is_none_or(|born| born < envelope.to.born) {
-            self.bear(envelope.to);
+        let known = self.nodes.get(&to);
+        if known.is_none_or(|node| node.raft.gives_way_to(&envelope)) {
+            // A replica begins with the first message that is addressed to it.
+            let hard_state = known.map(|node| node.disk.hard_state).unwrap_or_default();
+            self.open_reads.retain(|_, (at, _)| *at != to);
+            self.start(envelope.to, Configuration::default(), hard_state);
         }
         self.step(to, Input::Received(envelope));
-    }
-
-    /// A replica begins with the first message that is addressed to it.
-    fn bear(&mut self, id: ReplicaId) {
-        let node = id.node.0;
-        self.add(node, Configuration::default());
-        let (now, jitter) = (self.now, self.next_jitter());
-        let config = Config {
-            id,
-            ..(self.configure)(node)
-        };
-        self.node(node).raft = Raft::new(config, Disk::default().initial(), now, jitter);
     }
 
     /// Until nothing is under way.
@@ -544,13 +564,20 @@ impl Cluster {
 
     /// Asks for a change of the configuration.
     pub(crate) fn change(&mut self, node: u64, changes: &[Change], transition: Transition) {
+        let changes = changes.to_vec();
+        self.request(
+            node,
+            ConfigurationChange {
+                expect: None,
+                changes,
+                transition,
+            },
+        );
+    }
+
+    pub(crate) fn request(&mut self, node: u64, change: ConfigurationChange) {
         self.proposals += 1;
         let id = ProposalId(self.proposals);
-        let change = ConfigurationChange {
-            expect: None,
-            changes: changes.to_vec(),
-            transition,
-        };
         self.open_proposals.insert(id, node);
         self.step(node, Input::ChangeConfiguration { id, change });
     }

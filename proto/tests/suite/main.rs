@@ -6,6 +6,7 @@ mod confchange;
 mod datadriven;
 mod interaction;
 mod interactions;
+mod membership;
 mod paper;
 mod pitfalls;
 mod quick;
