@@ -47,7 +47,11 @@ fn the_interaction_vectors_are_reproduced_by_meaning() {
     let mut wrong = Vec::new();
     for file in script::files(&Path::new(&folder).join("interaction")) {
         let outcome = check(&file);
-        println!("{}: {}", outcome.name, outcome.summary());
+        let known = match page::is_known(&outcome.name) {
+            true => "",
+            false => " (not in docs/vectors.md)",
+        };
+        println!("{}: {}{known}", outcome.name, outcome.summary());
         wrong.extend(outcome.wrong);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
