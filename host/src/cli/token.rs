@@ -56,9 +56,13 @@ pub(super) struct Join {
 
 fn ttl(text: &str) -> Result<Duration, String> {
     // Long ones are written in hours or days.
-    let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
-    match days {
-        Some(days) => Ok(Duration::from_secs(24 * 3600).saturating_mul(days)),
+    let long = [("h", 3600), ("d", 24 * 3600)].into_iter();
+    let mut long = long.filter_map(|(unit, seconds)| {
+        let count: u32 = text.strip_suffix(unit)?.parse().ok()?;
+        Some(Duration::from_secs(seconds).saturating_mul(count))
+    });
+    match long.next() {
+        Some(time) => Ok(time),
         None => parse_duration(text).map_err(|e| e.to_string()),
     }
 }
@@ -181,5 +185,21 @@ fn show(text: &str, global: &Global) -> Result<(), Failure> {
 impl From<TicketError> for Failure {
     fn from(error: TicketError) -> Self {
         Self::usage(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_may_be_good_for_seconds_or_for_days() {
+        let seconds = |text: &str| ttl(text).map(|time| time.as_secs());
+        for (text, expected) in [("90s", 90), ("5m", 300), ("1h", 3600), ("2d", 172_800)] {
+            assert_eq!(seconds(text), Ok(expected), "{text}");
+        }
+        for text in ["", "h", "soon", "-1h", "1.5h"] {
+            assert!(ttl(text).is_err(), "{text:?}");
+        }
     }
 }

@@ -21,6 +21,9 @@ const MAX_AT_ONCE: usize = 4;
 /// Reports that are under way at the same time.
 const MAX_REPORTS: usize = 16;
 
+/// After a step that was refused.
+const RETRY_PAUSE: Duration = Duration::from_millis(300);
+
 /// Time for one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -114,7 +117,8 @@ impl Follower {
             };
             // Tried again at the next look, unless it was done by somebody else meanwhile.
             if let Err(failure) = result {
-                debug!(%group, reason = failure.detail, "the members are not changed yet");
+                info!(%group, reason = failure.detail, "the members are not changed yet");
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
             shell.announce();
         });
@@ -159,6 +163,7 @@ impl Follower {
             let deadline = Instant::now() + STEP_TIMEOUT;
             if let Err(failure) = shell.at_leader(call, deadline).await {
                 debug!(reason = failure.detail, "members are reported again");
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
             shell.announce();
         });
