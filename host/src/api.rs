@@ -7,4 +7,4 @@ pub mod service;
 
 pub use error::ApiError;
 pub use members::Members;
-pub use service::{Applied, Consistency, Future, Queried, Service};
+pub use service::{Applied, Consistency, Future, LeaderAction, Queried, QueryTerms, Service};

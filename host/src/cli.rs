@@ -3,11 +3,14 @@
 
 mod apply;
 mod bench;
+mod config;
 mod console;
 mod demo;
+mod events;
 mod failure;
 mod fsm;
 mod init;
+mod leader;
 mod local;
 mod members;
 mod plugin;
@@ -122,6 +125,19 @@ enum Command {
     Snapshot(snapshot::Snapshot),
     /// Go on after a majority of the nodes is lost for good; offline
     Recover(recover::Recover),
+    /// Who leads, and handing it over
+    #[command(subcommand)]
+    Leader(leader::Leader),
+    /// Drain a node before it is stopped, or take it back
+    #[command(subcommand)]
+    Node(leader::Node),
+    /// Wait until a node has applied all that was acknowledged
+    Barrier(leader::Barrier),
+    /// Follow what happens
+    Events(events::Events),
+    /// Show and change settings while nodes run
+    #[command(subcommand)]
+    Config(config::Config),
     /// Show how the nodes see the cluster
     Status(status::Status),
     /// List, add, promote, demote, replace and remove nodes
@@ -212,6 +228,11 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Upgrade(command) => command.run(global).await,
         Command::Snapshot(command) => command.run(global).await,
         Command::Recover(command) => command.run(global),
+        Command::Leader(command) => command.run(global).await,
+        Command::Node(command) => command.run(global).await,
+        Command::Barrier(command) => command.run(global).await,
+        Command::Events(command) => command.run(global).await,
+        Command::Config(command) => command.run(global).await,
         Command::Status(command) => command.run(global).await,
         Command::Members(command) => command.run(global).await,
         Command::Token(command) => command.run(global).await,

@@ -4,19 +4,22 @@
 mod check;
 mod load;
 mod overrides;
+mod settings;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use coracle_client::LimitOverrides;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use load::ConfigError;
 pub use overrides::{check_limits, resolve_limits};
+pub use settings::{HOT, SettingError, parse_value};
 
 /// One node's settings.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The cluster's name, as in the certificates.
@@ -53,10 +56,16 @@ pub struct Config {
     /// What the log of this process shows.
     #[serde(default)]
     pub log: Log,
+    /// What `/metrics` shows.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// Names of the settings that the file sets.
+    #[serde(skip)]
+    pub named: BTreeSet<String>,
 }
 
 /// Where a node listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
     /// For its peers: QUIC, always with mutual TLS.
@@ -66,7 +75,7 @@ pub struct Listen {
 }
 
 /// PEM files.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// This node's certificate.
@@ -82,7 +91,7 @@ pub struct Tls {
 }
 
 /// One node of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
     /// Its id.
@@ -94,7 +103,7 @@ pub struct Peer {
 }
 
 /// Timing of the consensus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Raft {
     /// Without a leader for this long, a node stands for election; the real time is drawn between
@@ -102,10 +111,20 @@ pub struct Raft {
     pub election_timeout_ms: u64,
     /// How often a leader speaks.
     pub heartbeat_ms: u64,
+    /// How far clocks may drift apart within an election timeout: a lease is shorter by this.
+    pub clock_drift_ms: u64,
+    /// Messages with entries that may be unanswered, per peer and group.
+    pub max_inflight_appends: u64,
+    /// Bytes in them.
+    pub max_inflight_bytes: u64,
+    /// Bytes of a leader's log that may be uncommitted; beyond, commands are refused as busy.
+    pub max_uncommitted_bytes: u64,
+    /// Heartbeats without anything to do after which an fsm's group falls silent; 0: never.
+    pub quiesce_after: u32,
 }
 
 /// The log on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
     /// Memory for redb's pages.
@@ -119,7 +138,7 @@ pub struct Storage {
 }
 
 /// When checkpoints are due, and what is kept below them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Snapshot {
     /// A checkpoint is due after this many entries.
@@ -133,7 +152,7 @@ pub struct Snapshot {
 }
 
 /// Bounds of this node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Bytes of one command or query.
@@ -153,11 +172,25 @@ pub struct Limits {
 }
 
 /// What the log of this process shows.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or directives; `CORACLE_LOG` goes before it.
     pub level: String,
+}
+
+/// What `/metrics` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Fsms with series of their own, the first by name; 0: none but group 0.
+    pub max_fsms: u64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { max_fsms: 100 }
+    }
 }
 
 impl Default for Raft {
@@ -165,6 +198,11 @@ impl Default for Raft {
         Self {
             election_timeout_ms: 1000,
             heartbeat_ms: 100,
+            clock_drift_ms: 100,
+            max_inflight_appends: 64,
+            max_inflight_bytes: 8 << 20,
+            max_uncommitted_bytes: 32 << 20,
+            quiesce_after: 0,
         }
     }
 }

@@ -1,8 +1,12 @@
 //! HTTP over a [`Service`]: paths, headers, bodies, bounds.
 
+mod config;
+mod events;
 mod fsm;
 mod gate;
+mod leader;
 mod members;
+mod metrics;
 mod node;
 mod plugin;
 mod reply;
@@ -13,6 +17,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use axum::Router;
@@ -20,9 +25,10 @@ use axum::http::Method;
 use axum::middleware;
 use axum::routing::{delete, get, post, put};
 use coracle_client::Code;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{ApiError, Service};
+use crate::metrics::Metrics;
 pub use serve::serve;
 
 /// Bounds of the HTTP interface.
@@ -62,25 +68,37 @@ const MAX_UPLOADS: usize = 2;
 #[derive(Clone)]
 struct Api {
     service: Arc<dyn Service>,
-    limits: Limits,
-    requests: Arc<Semaphore>,
+    limits: watch::Receiver<Limits>,
+    metrics: Arc<Metrics>,
+    requests: Arc<AtomicUsize>,
     uploads: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Api")
-            .field("limits", &self.limits)
+            .field("limits", &self.limits())
             .finish_non_exhaustive()
     }
 }
 
-/// All paths (DESIGN section 8).
-pub fn router(service: Arc<dyn Service>, limits: Limits) -> Router {
+impl Api {
+    fn limits(&self) -> Limits {
+        *self.limits.borrow()
+    }
+}
+
+/// All paths (DESIGN section 8). The limits may change while it serves.
+pub(crate) fn router(
+    service: Arc<dyn Service>,
+    limits: watch::Receiver<Limits>,
+    metrics: Arc<Metrics>,
+) -> Router {
     let api = Api {
         service,
         limits,
-        requests: Arc::new(Semaphore::new(limits.requests)),
+        metrics: Arc::clone(&metrics),
+        requests: Arc::default(),
         uploads: Arc::new(Semaphore::new(MAX_UPLOADS)),
     };
     let gated = Router::new()
@@ -91,6 +109,7 @@ pub fn router(service: Arc<dyn Service>, limits: Limits) -> Router {
         )
         .route("/v1/fsms/{fsm}/apply", post(fsm::apply))
         .route("/v1/fsms/{fsm}/query", post(fsm::query))
+        .route("/v1/fsms/{fsm}/barrier", post(leader::barrier))
         .route("/v1/fsms/{fsm}/upgrade", post(fsm::upgrade))
         .route("/v1/fsms/{fsm}/snapshot", post(fsm::snapshot))
         .route("/v1/members/{node}/{operation}", post(members::change))
@@ -113,17 +132,26 @@ pub fn router(service: Arc<dyn Service>, limits: Limits) -> Router {
     Router::new()
         .route("/v1/status", get(node::status))
         .route("/v1/members", get(members::list))
+        .route("/v1/config", get(config::show).patch(config::change))
+        .route("/v1/events", get(events::follow))
+        .route("/v1/leader", get(leader::show))
+        .route("/v1/leader/spread", post(leader::spread))
+        .route("/v1/leader/{action}", post(leader::act))
+        .route("/v1/node/drain", post(leader::drain))
+        .route("/v1/node/undrain", post(leader::undrain))
+        .route("/metrics", get(metrics::scrape))
         .route("/livez", get(node::live))
         .route("/readyz", get(node::ready))
         .method_not_allowed_fallback(wrong_method)
         .merge(gated)
         .fallback(unknown_path)
+        .layer(middleware::from_fn_with_state(metrics, metrics::measure))
         .with_state(api)
 }
 
 async fn unknown_path(uri: axum::http::Uri) -> ApiError {
-    let hint = "paths: /v1/fsms, /v1/fsms/{fsm}[/apply|query|upgrade|snapshot], /v1/plugins, \
-                /v1/plugins/{sha256}, /v1/members[/{node}[/{operation}]], /v1/tokens, /v1/status, /livez, /readyz";
+    let hint = "paths: /v1/fsms, /v1/fsms/{fsm}[/apply|query|barrier|upgrade|snapshot], /v1/plugins, \
+                /v1/plugins/{sha256}, /v1/members[/{node}[/{operation}]], /v1/tokens, /v1/status, /v1/config, /v1/events, /v1/leader, /metrics, /livez, /readyz";
     ApiError::new(Code::NotFound, format!("there is no path {}", uri.path())).with_hint(hint)
 }
 

@@ -55,6 +55,9 @@ impl Exit {
             Code::NotLeader
             | Code::Unavailable
             | Code::Busy
+            | Code::Uncommitted
+            | Code::Transferring
+            | Code::TooStale
             | Code::Suspended
             | Code::DiskFull
             | Code::Timeout
@@ -235,6 +238,9 @@ mod tests {
                     Code::NotLeader,
                     Code::Unavailable,
                     Code::Busy,
+                    Code::Uncommitted,
+                    Code::Transferring,
+                    Code::TooStale,
                     Code::Suspended,
                     Code::DiskFull,
                 ],

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Failure;
 use crate::config::{Config, ConfigError};
-use crate::server;
+use crate::server::{self, LogControl};
 use crate::ticket::Ticket;
 
 /// Overrides `log.level` of the configuration.
@@ -66,25 +66,32 @@ impl Start {
         let path = self.config.as_ref();
         let path = path.ok_or_else(|| Failure::usage("want --config, or --join and --data-dir"))?;
         let config = Config::load(path)?;
-        log_to_stderr(&config.log.level)?;
-        server::run(config)
+        let log = log_to_stderr(&config.log.level)?;
+        server::run(config, log)
             .await
             .map_err(|e| Failure::other(format!("{e:#}")))
     }
 }
 
 /// Logs go to stderr, as `CORACLE_LOG` or else `level` says.
-pub(super) fn log_to_stderr(level: &str) -> Result<(), Failure> {
+pub(super) fn log_to_stderr(level: &str) -> Result<LogControl, Failure> {
     let directives = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| level.to_owned());
     let filter = EnvFilter::try_new(&directives)
         .map_err(|e| Failure::usage(format!("log level {directives:?}: {e}")))?;
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         // Without its `ansi` feature the crate panics if it is told to colour.
         .with_ansi(false)
+        .with_filter_reloading();
+    let filter = subscriber.reload_handle();
+    subscriber
         .try_init()
-        .map_err(|e| Failure::other(format!("cannot log: {e}")))
+        .map_err(|e| Failure::other(format!("cannot log: {e}")))?;
+    Ok(LogControl::new(move |directives| {
+        let new = EnvFilter::try_new(directives).map_err(|e| format!("{directives:?}: {e}"))?;
+        filter.reload(new).map_err(|e| e.to_string())
+    }))
 }
 
 impl From<ConfigError> for Failure {

@@ -18,6 +18,8 @@ const MAX_PLUGIN_BYTES: u64 = 256 << 20;
 const HEARTBEATS_PER_ELECTION: u64 = 3;
 /// A cluster that waits longer for a leader is down for whoever uses it.
 const MAX_ELECTION_TIMEOUT_MS: u64 = 600_000;
+/// Most that may be under way to a peer, in messages or bytes.
+const MAX_FLOW: u64 = 1 << 30;
 /// Largest ballast; it is written in full.
 const MAX_BALLAST_BYTES: u64 = 1 << 40;
 
@@ -125,6 +127,20 @@ fn timing(config: &Config) -> Result<(), Wrong> {
             raft.election_timeout_ms, raft.heartbeat_ms
         );
         return wrong("raft.election_timeout_ms", reason);
+    }
+    let flow = [
+        ("raft.max_inflight_appends", raft.max_inflight_appends),
+        ("raft.max_inflight_bytes", raft.max_inflight_bytes),
+        ("raft.max_uncommitted_bytes", raft.max_uncommitted_bytes),
+    ];
+    for (key, value) in flow {
+        if value == 0 || value > MAX_FLOW {
+            return wrong(key, format!("{value} is not between 1 and {MAX_FLOW}"));
+        }
+    }
+    if raft.clock_drift_ms >= raft.election_timeout_ms {
+        let reason = "it is not less than the election timeout: no lease could ever hold";
+        return wrong("raft.clock_drift_ms", reason);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! From a file to a checked configuration. Every error names file, line and key.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
@@ -90,6 +91,7 @@ impl Config {
             let span = find(text, &wrong.key);
             return Err(invalid(path, text, span, wrong.to_string()));
         }
+        config.named = names(text);
         let folder = path.parent().unwrap_or(Path::new(""));
         for relative in [
             &mut config.data_dir,
@@ -116,6 +118,25 @@ fn invalid(path: &Path, text: &str, span: Option<Range<usize>>, message: String)
         text: shown.to_owned(),
         message,
     }
+}
+
+/// The settings that a file names; a list is one.
+fn names(text: &str) -> BTreeSet<String> {
+    let Ok(table) = text.parse::<toml::Table>() else {
+        return BTreeSet::new();
+    };
+    let mut names = BTreeSet::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(section) => {
+                names.extend(section.keys().map(|key| format!("{name}.{key}")));
+            }
+            _ => {
+                names.insert(name);
+            }
+        }
+    }
+    names
 }
 
 /// Where the value of a key like `raft.heartbeat_ms` or `peers.1.quic` is, or its parent.

@@ -210,7 +210,10 @@ fn force(folder: &mut Folder, plan: &Plan) -> Result<(), RecoverError> {
         })
         .collect();
     let removed = &folder.recovered.removed;
-    let lost = plan.lost.keys().filter(|group| !removed.contains_key(group));
+    let lost = plan
+        .lost
+        .keys()
+        .filter(|group| !removed.contains_key(group));
     writes.extend(lost.map(|group| Write {
         group: *group,
         id: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use coracle_client::Code;
 use coracle_driver::directory::{DirectoryCommand, DirectoryState, NewNode, NodeRole};
-use coracle_proto::{GroupId, NodeId};
+use coracle_proto::{GroupId, NodeId, ReadMode};
 use coracle_transport::identity::{Authority, request_key};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -90,7 +90,9 @@ impl Shell {
             return Err(Failure { leader, ..failure });
         }
         // A token that was made a moment ago may be known to the log only.
-        self.read_point(GroupId::SYSTEM, deadline).await?;
+        self.check_leads(GroupId::SYSTEM)?;
+        self.read_point(GroupId::SYSTEM, ReadMode::Index, deadline)
+            .await?;
         let bad = |reason: String| Failure::not_applied(Code::BadRequest, reason);
         let fields = request.fields().map_err(bad)?;
         let exporter = exporter

@@ -34,7 +34,11 @@ pub(super) enum Call {
     /// Apply a command of the directory at the leader of group 0.
     Directory { command: Vec<u8> },
     /// Confirm the read point of a group at its leader.
-    ReadPoint { group: u64 },
+    ReadPoint {
+        group: u64,
+        /// By the leader's lease, if it has one.
+        lease: bool,
+    },
     /// Create an fsm: at the leader of group 0.
     CreateFsm {
         name: String,
@@ -66,6 +70,10 @@ pub(super) enum Call {
     Moved { quic: String },
     /// Have this plugin's bytes durable and compiled here; fetch them from the node `from` if need be.
     Stage { plugin: Digest, from: u64 },
+    /// Hand the group's leadership over: at its leader.
+    Transfer { group: u64, to: Option<u64> },
+    /// Change settings of the node that is asked. Values are JSON.
+    Configure { set: BTreeMap<String, String> },
 }
 
 /// The answer to a [`Call`].
@@ -76,6 +84,8 @@ pub(super) enum Reply {
         index: Index,
         reply: Vec<u8>,
         replayed: bool,
+        /// The term of the entry, where it is known.
+        term: Option<u64>,
     },
     /// Answered by a state that had applied `index`.
     Queried { index: Index, reply: Vec<u8> },
@@ -232,6 +242,7 @@ fn from_outcome(index: Index, outcome: Outcome, replayed: bool) -> Result<Reply,
             index,
             reply,
             replayed,
+            term: None,
         }),
         Outcome::Refused(reply) => Err(Failure::refused(index, reply)),
         Outcome::Failed(class) => Err(Failure::failed(class, Some(index))),
@@ -279,12 +290,13 @@ fn from_not_applied(why: NotApplied) -> Failure {
             Failure::not_applied(Code::Busy, "too many commands are waiting on this node")
         }
         NotApplied::Uncommitted => Failure::not_applied(
-            Code::Busy,
+            Code::Uncommitted,
             "the leader's log has too many uncommitted bytes: its followers are behind",
         ),
-        NotApplied::Transferring => {
-            Failure::not_applied(Code::Busy, "the leader is handing its leadership over")
-        }
+        NotApplied::Transferring => Failure::not_applied(
+            Code::Transferring,
+            "the leader is handing its leadership over",
+        ),
         NotApplied::Change(refusal) => Failure::not_applied(Code::Conflict, refusal.to_string()),
         NotApplied::NoTarget => Failure::not_applied(
             Code::Conflict,
@@ -355,7 +367,8 @@ impl Call {
         match self {
             Self::Apply { group, .. }
             | Self::Query { group, .. }
-            | Self::ReadPoint { group }
+            | Self::ReadPoint { group, .. }
+            | Self::Transfer { group, .. }
             | Self::Upgrade { group, .. }
             | Self::Checkpoint { group } => Some(GroupId(*group)),
             Self::Directory { .. }
@@ -365,6 +378,7 @@ impl Call {
             | Self::Join { .. }
             | Self::AuthorityKey
             | Self::Moved { .. }
+            | Self::Configure { .. }
             | Self::Stage { .. } => None,
         }
     }
@@ -376,6 +390,7 @@ impl Call {
             Self::Query { .. }
             | Self::ReadPoint { .. }
             | Self::Checkpoint { .. }
+            | Self::Configure { .. }
             | Self::Stage { .. }
             | Self::Member { .. }
             | Self::Join { .. }
@@ -385,6 +400,7 @@ impl Call {
             | Self::Directory { .. } => true,
             Self::CreateFsm { .. }
             | Self::RemoveFsm { .. }
+            | Self::Transfer { .. }
             | Self::Upgrade { .. } => false,
         }
     }
@@ -446,7 +462,12 @@ mod tests {
 
     #[test]
     fn a_call_of_another_version_is_refused_by_name() {
-        let mut bytes = Call::ReadPoint { group: 1 }.encode().to_vec();
+        let mut bytes = Call::ReadPoint {
+            group: 1,
+            lease: false,
+        }
+        .encode()
+        .to_vec();
         bytes[0] = 9;
         let error = Call::decode(&bytes).unwrap_err();
         assert!(error.contains("version 9"), "{error}");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coracle_driver::{Event, Node, Outbox};
 use coracle_proto::Envelope;
@@ -13,6 +13,7 @@ use coracle_transport::codec;
 use super::alarm::Alarm;
 use super::clock::Clock;
 use super::queue::Queue;
+use crate::metrics::Metrics;
 
 /// Events from peers and clients that may wait; more are refused (peers repeat, clients are told).
 const MAX_OUTSIDE_EVENTS: usize = 16_384;
@@ -122,6 +123,7 @@ impl Consensus {
         node: Node,
         clock: Clock,
         inbox: Inbox,
+        metrics: Arc<Metrics>,
         alarm: Alarm,
         dispatch: impl FnMut(&mut Outbox) + Send + 'static,
     ) -> std::io::Result<Self> {
@@ -130,7 +132,7 @@ impl Consensus {
             .name("consensus".to_owned())
             .spawn(move || {
                 let _guard = alarm.guard();
-                run(node, clock, &events, dispatch);
+                run(node, clock, &events, &metrics, dispatch);
             })?;
         Ok(Self {
             inbox,
@@ -148,7 +150,13 @@ impl Consensus {
     }
 }
 
-fn run(mut node: Node, clock: Clock, inbox: &Inbox, mut dispatch: impl FnMut(&mut Outbox)) {
+fn run(
+    mut node: Node,
+    clock: Clock,
+    inbox: &Inbox,
+    metrics: &Metrics,
+    mut dispatch: impl FnMut(&mut Outbox),
+) {
     let mut items = Vec::new();
     let mut events = Vec::new();
     let mut out = Outbox::default();
@@ -159,6 +167,7 @@ fn run(mut node: Node, clock: Clock, inbox: &Inbox, mut dispatch: impl FnMut(&mu
         if !inbox.0.take(&mut items, Node::MAX_EVENTS, patience) {
             return;
         }
+        let began = Instant::now();
         for item in items.drain(..) {
             match item {
                 Item::Event(event) => events.push(event),
@@ -171,6 +180,7 @@ fn run(mut node: Node, clock: Clock, inbox: &Inbox, mut dispatch: impl FnMut(&mu
         }
         node.turn(clock.now(), Clock::wall(), events.drain(..), &mut out);
         dispatch(&mut out);
+        metrics.raft.consensus_thread().since(began);
     }
 }
 

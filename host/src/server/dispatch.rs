@@ -1,17 +1,19 @@
 //! Does what a turn of the node wants done. Runs on the consensus thread and never blocks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use coracle_driver::Outbox;
+use coracle_client::Happening;
 use coracle_driver::fsm::{self, ReaderOptions, Worker, WorkerContext};
 use coracle_driver::task::{Answer, NotApplied, Task};
+use coracle_driver::{Event, LeaderChange, Outbox};
 use coracle_driver::{Floor, SnapshotRef};
 use coracle_driver::{Stranger, Write};
 use coracle_log::Reader;
-use coracle_proto::{GroupId, NodeId};
+use coracle_proto::{Configuration, GroupId, NodeId, ReplicaId};
 use coracle_transport::Lane;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, trace, warn};
 
@@ -31,8 +33,8 @@ pub(super) struct Dispatch {
     pub(super) log: Reader,
     pub(super) context: WorkerContext,
     pub(super) reports: Reports,
-    pub(super) transfers: mpsc::UnboundedSender<Transfer>,
-    pub(super) strangers: mpsc::UnboundedSender<Stranger>,
+    pub(super) transfers: mpsc::Sender<Transfer>,
+    pub(super) strangers: mpsc::Sender<Stranger>,
 }
 
 impl Dispatch {
@@ -44,7 +46,10 @@ impl Dispatch {
         // Before the writes: one of them may be the end of the same group.
         for group in out.started.drain(..) {
             match self.log.floor(group) {
-                Some(floor) => self.start_worker(group, &floor),
+                Some(floor) => {
+                    self.start_worker(group, &floor);
+                    self.shell.tell(group, Happening::FsmHosted);
+                }
                 None => self
                     .shell
                     .fail(format!("group {group} started without a record of it")),
@@ -73,16 +78,17 @@ impl Dispatch {
         for change in out.leadership.drain(..) {
             let leader = change.leader.map(|replica| replica.node.0);
             info!(group = %change.group, term = change.term, leader, leads = change.leads, "leadership");
-            self.shell.set_leader(change);
-            self.shell.announce();
+            self.leadership(change);
+        }
+        for (group, configuration) in out.configurations.drain(..) {
+            self.configured(group, &configuration);
         }
         for stranger in out.strangers.drain(..) {
-            // An error means that the node stops.
-            let _ = self.strangers.send(stranger);
+            // One that is lost is told again while its leader goes on asking.
+            let _ = self.strangers.try_send(stranger);
         }
         // What is no member any more is found by reconciling, which the announcement starts.
-        if !out.configurations.is_empty() || !out.evicted.is_empty() {
-            out.configurations.clear();
+        if !out.evicted.is_empty() {
             out.evicted.clear();
             self.shell.announce();
         }
@@ -91,6 +97,39 @@ impl Dispatch {
             self.shell
                 .fail(format!("group {group} was stopped: {reason}"));
         }
+    }
+
+    fn leadership(&self, change: LeaderChange) {
+        let raft = &self.shell.metrics.raft;
+        let leader = change.leader.map(|replica| replica.node.0);
+        if change.leads {
+            raft.elections_won.inc();
+        }
+        if leader.is_some() {
+            raft.leader_changes.inc();
+        }
+        self.shell.set_leader(change);
+        let what = Happening::LeaderChanged {
+            term: change.term,
+            leader,
+            leads: change.leads,
+        };
+        self.shell.tell(change.group, what);
+        self.shell.announce();
+    }
+
+    fn configured(&self, group: GroupId, configuration: &Configuration) {
+        self.shell.metrics.raft.config_changes.inc();
+        let nodes = |replicas: &BTreeSet<ReplicaId>| -> Vec<u64> {
+            replicas.iter().map(|replica| replica.node.0).collect()
+        };
+        let what = Happening::ConfigurationChanged {
+            index: configuration.index,
+            voters: nodes(&configuration.voters),
+            learners: nodes(&configuration.learners),
+        };
+        self.shell.tell(group, what);
+        self.shell.announce();
     }
 
     fn send(&self, out: &mut Outbox) {
@@ -119,13 +158,22 @@ impl Dispatch {
         let published = worker.published();
         let options = ReaderOptions::default();
         let reader = fsm::Reader::new(group, self.context.clone(), published, options);
-        let actor = WorkerActor::new(group, worker, self.reports.clone());
+        let fsms = &self.shell.metrics.fsms;
+        let times = fsms.apply.of(group);
+        let actor = WorkerActor::new(group, worker, self.reports.clone(), times);
         self.shell.workers(group).add(group, actor);
-        self.shell.readers.add(group, ReaderActor::new(reader));
+        self.shell
+            .readers
+            .add(group, ReaderActor::new(reader, fsms.query.of(group)));
         self.shell.announce();
     }
 
     fn tell(&self, group: GroupId, task: Task) {
+        if let Task::Install { snapshot } = &task {
+            let index = snapshot.last.index;
+            self.shell
+                .tell(group, Happening::SnapshotInstalled { index });
+        }
         let Err(task) = self
             .shell
             .workers(group)
@@ -149,8 +197,17 @@ impl Dispatch {
     }
 
     fn transfer(&self, transfer: Transfer) {
-        if self.transfers.send(transfer).is_err() {
-            warn!("a snapshot transfer was asked for while the node stops");
+        match self.transfers.try_send(transfer) {
+            Ok(()) => {}
+            // The core asks again when it hears this.
+            Err(TrySendError::Full(Transfer::Send(send))) => {
+                self.shell.inbox.push(Event::SnapshotSent {
+                    group: send.group,
+                    to: send.to,
+                    delivered: false,
+                });
+            }
+            Err(error) => warn!(%error, "a snapshot's transfer was dropped"),
         }
     }
 
@@ -158,6 +215,7 @@ impl Dispatch {
         self.shell.workers(group).remove(group);
         self.shell.readers.remove(group);
         self.shell.views.remove(group);
+        self.shell.tell(group, Happening::FsmRemoved);
         self.shell.forget_leader(group);
         self.transfer(Transfer::Retain {
             group,
@@ -168,10 +226,7 @@ impl Dispatch {
 }
 
 /// Takes transfers from the consensus thread and runs them as tasks.
-pub(super) async fn run_transfers(
-    shell: Arc<Shell>,
-    mut transfers: mpsc::UnboundedReceiver<Transfer>,
-) {
+pub(super) async fn run_transfers(shell: Arc<Shell>, mut transfers: mpsc::Receiver<Transfer>) {
     let mut sending = JoinSet::new();
     while let Some(transfer) = transfers.recv().await {
         while sending.try_join_next().is_some() {}

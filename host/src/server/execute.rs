@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coracle_client::Code;
+use coracle_client::{Code, Outcome};
 use coracle_driver::Event;
 use coracle_driver::directory::DirectoryCommand;
 use coracle_driver::fsm::{QueryError, WorkerState, WorkerStatus};
@@ -17,6 +17,7 @@ use super::Shell;
 use super::call::{Call, Failure, Reply, from_answer};
 use super::workers::{Query, ReaderTask};
 use crate::join::wire::Request;
+use crate::metrics::Ended;
 
 /// Queries that may wait for one fsm's reader.
 const MAX_WAITING_QUERIES: usize = 4096;
@@ -42,7 +43,8 @@ impl Shell {
                 min_index,
             } => {
                 let group = GroupId(group);
-                let point = self.read_point(group, deadline).await?;
+                self.check_leads(group)?;
+                let point = self.read_point(group, ReadMode::Index, deadline).await?;
                 self.query_here(group, request, point.max(min_index), deadline)
                     .await
             }
@@ -53,8 +55,13 @@ impl Shell {
                 };
                 self.apply_here(GroupId::SYSTEM, command, deadline).await
             }
-            Call::ReadPoint { group } => {
-                let index = self.read_point(GroupId(group), deadline).await?;
+            Call::ReadPoint { group, lease } => {
+                let mode = if lease {
+                    ReadMode::Lease
+                } else {
+                    ReadMode::Index
+                };
+                let index = self.read_point(GroupId(group), mode, deadline).await?;
                 Ok(Reply::At { index })
             }
             Call::CreateFsm {
@@ -96,6 +103,8 @@ impl Shell {
                 self.stage_here(plugin, &[NodeId(from)]).await?;
                 Ok(Reply::Done)
             }
+            Call::Transfer { group, to } => self.transfer_here(GroupId(group), to, deadline).await,
+            Call::Configure { set } => self.configure_here(&set).await,
         }
     }
 
@@ -106,12 +115,68 @@ impl Shell {
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         self.check_serving(group)?;
-        self.ask_node(deadline, |ticket| Event::Propose {
-            group,
-            command,
-            ticket,
+        let term = self.led_term(group);
+        let began = std::time::Instant::now();
+        let result = self
+            .ask_node(deadline, |ticket| Event::Propose {
+                group,
+                command,
+                ticket,
+            })
+            .await;
+        self.count(&result, began);
+        match result {
+            // It was led in one term from before the proposal until after the outcome: that is the
+            // entry's.
+            Ok(Reply::Applied {
+                index,
+                reply,
+                replayed: false,
+                ..
+            }) if term.is_some() && term == self.led_term(group) => Ok(Reply::Applied {
+                index,
+                reply,
+                replayed: false,
+                term,
+            }),
+            result => result,
+        }
+    }
+
+    fn count(&self, result: &Result<Reply, Failure>, began: std::time::Instant) {
+        let (ended, replayed) = match result {
+            Ok(Reply::Applied { replayed, .. }) => (Ended::Applied, *replayed),
+            Ok(_) => (Ended::Applied, false),
+            Err(failure) if failure.code == Code::NotLeader => return,
+            Err(failure) => {
+                let ended = match failure.outcome {
+                    Outcome::Applied => Ended::Applied,
+                    Outcome::NotApplied => Ended::NotApplied,
+                    Outcome::Unknown => Ended::Unknown,
+                };
+                (ended, failure.replayed)
+            }
+        };
+        self.metrics.raft.proposed(ended);
+        if replayed {
+            self.metrics.api.replays.inc();
+        }
+        if ended == Ended::Applied {
+            let took = began.elapsed().as_secs_f64();
+            self.metrics.raft.commit_latency.observe(took);
+        }
+    }
+
+    /// Refuses what only the leader can do.
+    pub(super) fn check_leads(&self, group: GroupId) -> Result<(), Failure> {
+        let leader = self.leader(group);
+        if leader == Some(self.node) {
+            return Ok(());
+        }
+        Err(Failure {
+            leader: leader.map(|leader| leader.0),
+            ..Failure::not_applied(Code::NotLeader, "this node does not lead the group")
         })
-        .await
     }
 
     /// Puts a host entry into a group's log and waits for its outcome.
@@ -133,12 +198,13 @@ impl Shell {
     pub(super) async fn read_point(
         &self,
         group: GroupId,
+        mode: ReadMode,
         deadline: Instant,
     ) -> Result<Index, Failure> {
         match self
             .ask_node(deadline, |ticket| Event::Read {
                 group,
-                mode: ReadMode::Index,
+                mode,
                 ticket,
             })
             .await?
@@ -180,6 +246,7 @@ impl Shell {
         self.wait_applied(group, min_index, deadline).await?;
         let (answer, receiver) = oneshot::channel();
         let query = ReaderTask::Query(Query {
+            came: std::time::Instant::now(),
             min_index,
             request,
             answer,
@@ -285,7 +352,8 @@ impl Shell {
         plugin: Digest,
         deadline: Instant,
     ) -> Result<Reply, Failure> {
-        self.read_point(group, deadline).await?;
+        self.check_leads(group)?;
+        self.read_point(group, ReadMode::Index, deadline).await?;
         self.stage_everywhere(plugin, deadline).await?;
         let status = self.views.get(group).and_then(|status| status.spec);
         let Some(current) = status else {

@@ -59,7 +59,10 @@ impl Shell {
             result => return result,
         };
         match failure.leader() {
-            Some(leader) if leader != self.node => self.ask_leader(leader, call, deadline).await,
+            Some(leader) if leader != self.node => {
+                self.metrics.api.forwarded.inc();
+                self.ask_leader(leader, call, deadline).await
+            }
             _ => Err(failure),
         }
     }
@@ -123,8 +126,10 @@ fn may_retry(call: &Call, failure: &Failure) -> bool {
     match failure.outcome {
         Outcome::Applied => false,
         Outcome::NotApplied => {
-            matches!(failure.code, Code::NotLeader | Code::Unavailable)
-                && failure.index.is_none()
+            matches!(
+                failure.code,
+                Code::NotLeader | Code::Unavailable | Code::Transferring
+            ) && failure.index.is_none()
                 && !failure.is_final()
         }
         Outcome::Unknown => call.is_idempotent(),

@@ -1,9 +1,8 @@
 //! The thread that owns the log: one transaction and one fsync for all groups that are waiting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coracle_driver::Event;
 use coracle_driver::{Log, Write};
@@ -12,6 +11,7 @@ use tracing::error;
 use super::alarm::Alarm;
 use super::consensus::Inbox;
 use super::queue::Queue;
+use crate::metrics::Metrics;
 
 /// Writes in one transaction; the rest wait for the next.
 const MAX_BATCH: usize = 4096;
@@ -23,13 +23,6 @@ const SPACE_CHECK: Duration = Duration::from_secs(1);
 pub(super) trait Store: Log {
     /// Whether the disk is nearly full.
     fn low_on_space(&self) -> bool;
-}
-
-/// Counts of what reached the disk.
-#[derive(Debug, Default)]
-pub(super) struct LogCounters {
-    pub(super) commits: AtomicU64,
-    pub(super) writes: AtomicU64,
 }
 
 /// The running thread.
@@ -45,7 +38,7 @@ impl LogWriter {
         store: S,
         queue: Arc<Queue<Write>>,
         inbox: Inbox,
-        counters: Arc<LogCounters>,
+        metrics: Arc<Metrics>,
         alarm: Alarm,
     ) -> std::io::Result<Self> {
         let writes = Arc::clone(&queue);
@@ -53,7 +46,7 @@ impl LogWriter {
             .name("log".to_owned())
             .spawn(move || {
                 let _guard = alarm.guard();
-                run(store, &writes, &inbox, &counters, &alarm);
+                run(store, &writes, &inbox, &metrics, &alarm);
             })?;
         Ok(Self {
             queue,
@@ -85,23 +78,25 @@ fn run<S: Store>(
     mut store: S,
     queue: &Queue<Write>,
     inbox: &Inbox,
-    counters: &LogCounters,
+    metrics: &Metrics,
     alarm: &Alarm,
 ) {
     let mut batch = Vec::new();
     let mut low = false;
     while queue.take(&mut batch, MAX_BATCH, Some(SPACE_CHECK)) {
         if !batch.is_empty() {
+            let began = Instant::now();
             if let Err(error) = store.commit(&batch) {
                 error!(%error, "the log failed: the node stops");
                 queue.abandon();
                 alarm.raise(error.to_string());
                 return;
             }
-            counters.commits.fetch_add(1, Ordering::Relaxed);
-            counters
-                .writes
-                .fetch_add(batch.len() as u64, Ordering::Relaxed);
+            let kept = &metrics.store;
+            kept.append.observe(began.elapsed().as_secs_f64());
+            kept.commits.inc();
+            kept.writes.inc_by(batch.len() as u64);
+            metrics.raft.log_thread().since(began);
             inbox.push_all(batch.drain(..).filter_map(|write| {
                 write.id.map(|id| Event::Persisted {
                     group: write.group,
@@ -111,6 +106,7 @@ fn run<S: Store>(
         }
         if store.low_on_space() != low {
             low = !low;
+            metrics.store.low.set(i64::from(low));
             inbox.push(Event::LowSpace(low));
         }
     }

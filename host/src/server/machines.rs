@@ -1,6 +1,7 @@
 //! Sandboxed state machines as the driver wants them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use coracle_driver::{
     Digest, Environment, FailureClass, Fault, Limits, Machine, MachineSpec, Machines, Reply, Sink,
@@ -10,16 +11,18 @@ use coracle_runtime as runtime;
 use tracing::debug;
 
 use super::plugins::Plugins;
+use crate::metrics::Metrics;
 
 /// Starts instances of this node's plugins.
 #[derive(Debug)]
 pub(super) struct Sandboxes {
     plugins: Arc<Plugins>,
+    metrics: Arc<Metrics>,
 }
 
 impl Sandboxes {
-    pub(super) fn new(plugins: Arc<Plugins>) -> Self {
-        Self { plugins }
+    pub(super) fn new(plugins: Arc<Plugins>, metrics: Arc<Metrics>) -> Self {
+        Self { plugins, metrics }
     }
 }
 
@@ -47,10 +50,16 @@ impl Machines for Sandboxes {
             .map(|source| source as &mut dyn runtime::Source);
         let limits = limits(&spec.limits);
         let environment = here(environment);
+        let restores = source.is_some();
+        let began = Instant::now();
         let instance = plugin
             .start(&spec.config, &limits, &environment, source, slack)
             .map_err(fault)?;
-        Ok(Box::new(Sandbox(instance)))
+        if restores {
+            let took = began.elapsed().as_secs_f64();
+            self.metrics.fsms.restore.observe(took);
+        }
+        Ok(Box::new(Sandbox(instance, Arc::clone(&self.metrics))))
     }
 }
 
@@ -74,7 +83,7 @@ fn check_semantics(spec: &MachineSpec) -> Result<(), Fault> {
 }
 
 #[derive(Debug)]
-struct Sandbox(runtime::Instance);
+struct Sandbox(runtime::Instance, Arc<Metrics>);
 
 impl Machine for Sandbox {
     fn apply(&mut self, environment: &Environment, frame: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -89,13 +98,19 @@ impl Machine for Sandbox {
     }
 
     fn snapshot(&mut self, environment: &Environment, sink: &mut dyn Sink) -> Result<(), Fault> {
-        self.0
-            .snapshot(&here(environment), &mut IntoDriver(sink))
-            .map_err(fault)
+        let began = Instant::now();
+        let result = self.0.snapshot(&here(environment), &mut IntoDriver(sink));
+        let took = began.elapsed().as_secs_f64();
+        self.1.fsms.snapshot.observe(took);
+        result.map_err(fault)
     }
 
     fn fuel_used(&self) -> u64 {
         self.0.fuel_used()
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.0.memory_bytes()
     }
 }
 

@@ -21,7 +21,7 @@ const FETCH_PAUSE: Duration = Duration::from_millis(500);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Serves the workers' wishes until the node stops.
-pub(super) async fn run(shell: Arc<Shell>, mut notes: mpsc::UnboundedReceiver<Note>) {
+pub(super) async fn run(shell: Arc<Shell>, mut notes: mpsc::Receiver<Note>) {
     let fetching = Arc::new(Mutex::new(BTreeSet::new()));
     let mut fetches = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
@@ -38,23 +38,18 @@ pub(super) async fn run(shell: Arc<Shell>, mut notes: mpsc::UnboundedReceiver<No
             }
         };
         let Some(note) = note else { return };
-        shell.announce();
-        if let Note::LogFailed(reason) = &note {
-            shell.fail(reason.clone());
-        }
-        if let Note::PluginMissing(group, plugin) = note {
-            let started = fetching
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert((group, plugin));
-            if started {
-                fetches.spawn(fetch(
-                    Arc::clone(&shell),
-                    group,
-                    plugin,
-                    Arc::clone(&fetching),
-                ));
-            }
+        let Note::PluginMissing(group, plugin) = note;
+        let started = fetching
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((group, plugin));
+        if started {
+            fetches.spawn(fetch(
+                Arc::clone(&shell),
+                group,
+                plugin,
+                Arc::clone(&fetching),
+            ));
         }
     }
 }

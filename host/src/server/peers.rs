@@ -15,7 +15,7 @@ use super::admit;
 use super::bulk::Bulk;
 use super::call::{Call, Failure, Reply, encode_result};
 use super::transfer;
-use coracle_client::Code;
+use coracle_client::{Code, Happening};
 
 /// Time a peer's call may take here. The peer's own deadline is usually earlier.
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -48,6 +48,7 @@ impl Handler for PeerHandler {
     fn peer_up(&self, node: NodeId) {
         if let Some(shell) = self.shell.upgrade() {
             info!(peer = %node, "connected");
+            shell.tell_all(Happening::PeerUp { peer: node.0 });
             shell.inbox.push(Event::PeerUp(node));
         }
     }
@@ -55,6 +56,7 @@ impl Handler for PeerHandler {
     fn peer_down(&self, node: NodeId) {
         if let Some(shell) = self.shell.upgrade() {
             info!(peer = %node, "connection lost");
+            shell.tell_all(Happening::PeerDown { peer: node.0 });
             shell.inbox.push(Event::PeerDown(node));
         }
     }

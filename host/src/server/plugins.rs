@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use coracle_driver::{Digest, Disk};
 use coracle_runtime::{Engine, Plugin, StageError};
 use sha2::{Digest as _, Sha256};
 use tracing::error;
+
+use crate::metrics::Metrics;
 
 /// Folder of the plugins' bytes.
 const FOLDER: &str = "plugins";
@@ -50,10 +53,15 @@ pub(super) struct Plugins {
     /// One compilation at a time: each takes a core and a lot of memory.
     compiling: Mutex<()>,
     storing: Mutex<()>,
+    metrics: Arc<Metrics>,
 }
 
 impl Plugins {
-    pub(super) fn open(engine: Arc<Engine>, disk: Arc<dyn Disk>) -> std::io::Result<Self> {
+    pub(super) fn open(
+        engine: Arc<Engine>,
+        disk: Arc<dyn Disk>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
         disk.create_dir(FOLDER.as_ref())?;
         for file in disk.list(FOLDER.as_ref())? {
             if file.extension().is_some_and(|extension| extension == "tmp") {
@@ -66,6 +74,7 @@ impl Plugins {
             compiled: Mutex::default(),
             compiling: Mutex::default(),
             storing: Mutex::default(),
+            metrics,
         })
     }
 
@@ -164,7 +173,10 @@ impl Plugins {
         if let Some(plugin) = self.compiled(&digest) {
             return Ok(plugin);
         }
+        let began = Instant::now();
         let plugin = Arc::new(self.engine.stage(bytes)?);
+        let took = began.elapsed().as_secs_f64();
+        self.metrics.fsms.compile.observe(took);
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if compiled.len() >= MAX_IDLE_COMPILED {
             compiled.retain(|_, plugin| Arc::strong_count(plugin) > 1);

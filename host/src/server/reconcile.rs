@@ -214,6 +214,7 @@ fn has_left(replica: ReplicaId, fsm: &Fsm) -> bool {
 #[cfg(test)]
 mod tests {
     use coracle_driver::Digest;
+    use coracle_driver::fsm::Totals;
 
     use super::*;
 
@@ -229,6 +230,8 @@ mod tests {
             configuration: Configuration::default(),
             sessions: 0,
             failures: 0,
+            totals: Totals::default(),
+            memory_bytes: 0,
         }
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_client::{
-    Check, Code, CreateFsm, DigestHex, FsmInfo, FsmState, PluginInfo, Removed, Snapshotted, Status,
-    Upgraded,
+    Barrier, Check, Code, ConfigChange, ConfigChanged, ConfigView, CreateFsm, DigestHex, Drained,
+    EventFilter, FsmInfo, FsmState, Leaders, Leadership, PluginInfo, Removed, Snapshotted, Spread,
+    Status, Upgraded,
 };
 use coracle_driver::Digest;
 use coracle_driver::directory::{DirectoryCommand, DirectoryState, Fsm};
@@ -19,8 +20,9 @@ use tokio::time::{Instant, timeout_at};
 use super::Shell;
 use super::call::{Call, Failure, Reply};
 use super::execute::describe;
-use crate::api::{ApiError, Applied, Consistency, Future, Queried, Service};
+use crate::api::{ApiError, Applied, Future, LeaderAction, Queried, QueryTerms, Service};
 use crate::config::resolve_limits;
+use crate::events::Subscriber;
 
 /// Time for what changes the directory or takes a checkpoint.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -57,12 +59,15 @@ impl NodeService {
 
     /// Waits until this node's copy of the directory holds all that was acknowledged by now.
     pub(super) async fn catch_up(&self, deadline: Instant) -> Result<(), Failure> {
-        let call = Call::ReadPoint {
-            group: GroupId::SYSTEM.0,
-        };
-        match self.0.at_leader(call, deadline).await? {
-            Reply::At { index } => self.0.wait_applied(GroupId::SYSTEM, index, deadline).await,
-            reply => Err(unexpected(&reply)),
+        let index = self.0.confirm(GroupId::SYSTEM, false, deadline).await?;
+        self.0.wait_applied(GroupId::SYSTEM, index, deadline).await
+    }
+
+    /// The group of an fsm, or group 0.
+    async fn group(&self, fsm: Option<&str>, deadline: Instant) -> Result<GroupId, Failure> {
+        match fsm {
+            Some(name) => Ok(self.resolve(name, deadline).await?.group),
+            None => Ok(GroupId::SYSTEM),
         }
     }
 
@@ -97,11 +102,13 @@ impl NodeService {
                 index,
                 reply,
                 replayed,
+                term,
             } => Ok(Applied {
                 index,
-                term: None,
+                term,
                 reply,
                 replayed,
+                node: self.0.node.0,
             }),
             reply => Err(unexpected(&reply)),
         }
@@ -111,31 +118,13 @@ impl NodeService {
         &self,
         name: &str,
         request: Bytes,
-        consistency: Consistency,
-        min_index: u64,
+        terms: QueryTerms,
         deadline: Instant,
     ) -> Result<Queried, Failure> {
         let fsm = self.resolve(name, deadline).await?;
-        let request = request.to_vec();
-        let reply = match consistency {
-            Consistency::Linearizable => {
-                let call = Call::Query {
-                    group: fsm.group.0,
-                    request,
-                    min_index,
-                };
-                self.0.at_leader(call, deadline).await?
-            }
-            Consistency::Stale => {
-                self.0
-                    .query_here(fsm.group, request, min_index, deadline)
-                    .await?
-            }
-        };
-        match reply {
-            Reply::Queried { index, reply } => Ok(Queried { index, reply }),
-            reply => Err(unexpected(&reply)),
-        }
+        self.0
+            .query(fsm.group, request.to_vec(), terms, deadline)
+            .await
     }
 
     async fn do_put_plugin(&self, digest: Digest, bytes: Bytes) -> Result<PluginInfo, Failure> {
@@ -278,7 +267,9 @@ impl NodeService {
     fn checks(&self) -> Vec<Check> {
         let leader = self.0.leader(GroupId::SYSTEM);
         let directory = self.0.views.get(GroupId::SYSTEM);
+        let draining = *self.0.draining.borrow() || self.0.is_stopping();
         let mut checks = vec![
+            check("draining", !draining, "the node hands its work over"),
             check("leader", leader.is_some(), "no leader of group 0 is known"),
             check(
                 "directory",
@@ -323,17 +314,75 @@ impl Service for NodeService {
         &'a self,
         fsm: &'a str,
         body: Bytes,
-        consistency: Consistency,
-        min_index: Option<u64>,
+        terms: QueryTerms,
         timeout: Duration,
     ) -> Future<'a, Queried> {
         let deadline = Instant::now() + timeout;
-        let min_index = min_index.unwrap_or(0);
+        Box::pin(async move { Ok(self.do_query(fsm, body, terms, deadline).await?) })
+    }
+
+    fn barrier<'a>(&'a self, fsm: &'a str, timeout: Duration) -> Future<'a, Barrier> {
+        let deadline = Instant::now() + timeout;
         Box::pin(async move {
-            Ok(self
-                .do_query(fsm, body, consistency, min_index, deadline)
-                .await?)
+            let group = self.resolve(fsm, deadline).await?.group;
+            let index = self.0.confirm(group, false, deadline).await?;
+            self.0.wait_applied(group, index, deadline).await?;
+            let node = self.0.node.0;
+            Ok(Barrier { node, index })
         })
+    }
+
+    fn leaders<'a>(&'a self, fsm: Option<&'a str>) -> Future<'a, Leaders> {
+        Box::pin(async move {
+            let Some(name) = fsm else {
+                return Ok(self.0.leaderships());
+            };
+            let group = self.group(fsm, Instant::now() + LIST_TIMEOUT).await?;
+            let groups = vec![self.0.leadership(Some(name.to_owned()), group)];
+            Ok(Leaders { groups })
+        })
+    }
+
+    fn lead<'a>(
+        &'a self,
+        fsm: Option<&'a str>,
+        action: LeaderAction,
+        timeout: Duration,
+    ) -> Future<'a, Leadership> {
+        let deadline = Instant::now() + timeout;
+        Box::pin(async move {
+            let group = self.group(fsm, deadline).await?;
+            let fsm = fsm.map(str::to_owned);
+            Ok(self.0.lead(fsm, group, action, deadline).await?)
+        })
+    }
+
+    fn spread(&self, timeout: Duration) -> Future<'_, Spread> {
+        let deadline = Instant::now() + timeout;
+        Box::pin(async move { Ok(self.0.spread(deadline).await) })
+    }
+
+    fn drain(&self, on: bool, timeout: Duration) -> Future<'_, Drained> {
+        let deadline = Instant::now() + timeout;
+        Box::pin(async move { Ok(self.0.drain(on, deadline).await?) })
+    }
+
+    fn config(&self) -> Future<'_, ConfigView> {
+        Box::pin(async move { Ok(self.0.config_view()) })
+    }
+
+    fn set_config(&self, change: ConfigChange, timeout: Duration) -> Future<'_, ConfigChanged> {
+        let deadline = Instant::now() + timeout;
+        Box::pin(async move { Ok(self.0.set_config(change, deadline).await?) })
+    }
+
+    fn scrape(&self) -> Future<'_, String> {
+        Box::pin(async move { self.0.scrape().await.ok_or_else(stopped) })
+    }
+
+    fn follow(&self, filter: EventFilter, from: Option<u64>) -> Result<Subscriber, ApiError> {
+        let followed = self.0.events.subscribe(filter, from);
+        followed.map_err(|error| ApiError::new(Code::Busy, error.to_string()))
     }
 
     fn put_plugin(&self, digest: DigestHex, bytes: Bytes) -> Future<'_, PluginInfo> {

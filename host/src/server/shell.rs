@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
-use coracle_client::{Code, RecoveredInfo};
+use coracle_client::{Code, Happening, RecoveredInfo};
 use coracle_driver::LeaderChange;
 use coracle_driver::directory::{DirectoryHandle, NodeRole};
 use coracle_driver::{Limits, Snapshots};
@@ -14,13 +15,16 @@ use tokio::sync::{oneshot, watch};
 use super::alarm::Alarm;
 use super::call::Failure;
 use super::consensus::Inbox;
-use super::log_writer::LogCounters;
+use super::freshness::Freshness;
 use super::plugins::Plugins;
 use super::pool::Pool;
+use super::settings::Settings;
 use super::views::Views;
 use super::waiters::Waiters;
 use super::workers::{ReaderActor, WorkerActor};
 use crate::config::{Config, Peer, resolve_limits};
+use crate::events::Events;
+use crate::metrics::Metrics;
 
 /// What the tasks of a node share.
 #[derive(Debug)]
@@ -39,13 +43,19 @@ pub(super) struct Shell {
     pub(super) plugins: Arc<Plugins>,
     pub(super) snapshots: Arc<dyn Snapshots>,
     pub(super) directory: DirectoryHandle,
-    pub(super) counters: Arc<LogCounters>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) events: Events,
+    pub(super) started: Instant,
     pub(super) transport: OnceLock<Transport>,
     pub(super) leaders: Mutex<BTreeMap<GroupId, LeaderChange>>,
     pub(super) changed: watch::Sender<u64>,
     /// Why the node has to stop.
     pub(super) alarm: Alarm,
     pub(super) stopping: watch::Sender<bool>,
+    /// The node gives its leaderships up.
+    pub(super) draining: watch::Sender<bool>,
+    pub(super) settings: Settings,
+    pub(super) freshness: Freshness,
     /// Snapshot offers that wait for the node's word.
     pub(super) offers: Mutex<BTreeMap<u64, oneshot::Sender<bool>>>,
 }
@@ -131,6 +141,19 @@ impl Shell {
         self.offers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The term of a group, as far as this node knows.
+    pub(super) fn term(&self, group: GroupId) -> Option<u64> {
+        let leaders = self.leaders.lock().unwrap_or_else(PoisonError::into_inner);
+        leaders.get(&group).map(|change| change.term)
+    }
+
+    /// The term in which this node leads a group now.
+    pub(super) fn led_term(&self, group: GroupId) -> Option<u64> {
+        let leaders = self.leaders.lock().unwrap_or_else(PoisonError::into_inner);
+        let change = leaders.get(&group).filter(|change| change.leads)?;
+        Some(change.term)
+    }
+
     pub(super) fn set_leader(&self, change: LeaderChange) {
         self.leaders
             .lock()
@@ -140,10 +163,29 @@ impl Shell {
 
     /// A group is gone from this node.
     pub(super) fn forget_leader(&self, group: GroupId) {
+        self.freshness.forget(group);
         self.leaders
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&group);
+    }
+
+    /// Tells those who follow what happened to a group.
+    pub(super) fn tell(&self, group: GroupId, what: Happening) {
+        self.events.tell(Some(group.0), self.name_of(group), what);
+    }
+
+    /// Tells those who follow what happened to this node.
+    pub(super) fn tell_all(&self, what: Happening) {
+        self.events.tell(None, None, what);
+    }
+
+    /// The fsm of a group, as far as this node knows.
+    pub(super) fn name_of(&self, group: GroupId) -> Option<String> {
+        let directory = self.directory.state();
+        let mut fsms = directory.fsms.iter();
+        let found = fsms.find(|(_, fsm)| fsm.group == group);
+        found.map(|(name, _)| name.clone())
     }
 
     /// Stops the node for a reason that its operator must know.

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use coracle_client::EventFilter;
 use coracle_driver::directory::{DirectoryHandle, NativeMachines};
-use coracle_driver::fsm::{WorkerContext, WorkerOptions};
+use coracle_driver::fsm::WorkerContext;
 use coracle_driver::{Entropy, Event, Node, NodeConfig};
 use coracle_driver::{LogReader, Machines, ReplicaKind};
 use coracle_proto::{Configuration, GroupId, Index, NodeId};
@@ -23,7 +24,8 @@ use super::alarm::Alarm;
 use super::clock::Clock;
 use super::consensus::{Consensus, Inbox};
 use super::dispatch::{self, Dispatch};
-use super::log_writer::{LogCounters, LogWriter};
+use super::freshness::Freshness;
+use super::log_writer::LogWriter;
 use super::machines::Sandboxes;
 use super::membership::{self, AddressBook};
 use super::notes;
@@ -33,6 +35,7 @@ use super::pool::Pool;
 use super::queue::Queue;
 use super::reconcile;
 use super::service::NodeService;
+use super::settings::{LogControl, Settings};
 use super::shell::Shell;
 use super::storage::{self, Storage, fill_random};
 use super::views::Views;
@@ -40,6 +43,8 @@ use super::waiters::Waiters;
 use super::workers::Reports;
 use crate::api::{Service, http};
 use crate::config::Config;
+use crate::events::{Events, Subscriber, TooMany};
+use crate::metrics::Metrics;
 use crate::recover;
 
 /// Threads that apply commands of fsms. A guest that uses up its fuel holds one for seconds.
@@ -51,6 +56,18 @@ const READER_THREADS: usize = 4;
 /// A peer that is gone without a word is reported after so many election timeouts: groups that
 /// have gone quiet rely on it.
 const DETECTION_TIMEOUTS: u32 = 2;
+
+/// Wishes of workers that may wait: one of each worker that stands still, far more than there are.
+const MAX_NOTES: usize = 1 << 16;
+
+/// Wishes about snapshot files that may wait; each group has a few at most.
+const MAX_TRANSFERS: usize = 1 << 16;
+
+/// Replicas that leaders speak to and that are not hosted yet; they are told again.
+const MAX_STRANGERS: usize = 4096;
+
+/// For other nodes to take leaderships over, when the node stops. Each takes a few round trips.
+const HANDOVER: Duration = Duration::from_secs(5);
 
 /// For requests in progress, when the node stops.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -78,8 +95,8 @@ pub struct Handle {
 ///
 /// # Errors
 /// What kept it from starting, or what stopped it.
-pub async fn run(config: Config) -> anyhow::Result<()> {
-    run_with(config, |_| std::future::ready(())).await
+pub async fn run(config: Config, log: LogControl) -> anyhow::Result<()> {
+    run_with(config, log, |_| std::future::ready(())).await
 }
 
 /// Like [`run`], with something that runs beside the node for as long.
@@ -88,13 +105,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// What kept it from starting, or what stopped it.
 pub async fn run_with<F>(
     config: Config,
+    log: LogControl,
     beside: impl FnOnce(Arc<dyn Service>) -> F,
 ) -> anyhow::Result<()>
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let node = start(config).await?;
+    let node = start_with(config, log).await?;
     let alarm = node.shell.alarm.clone();
     let beside = tokio::spawn(beside(node.service()));
     let failed = tokio::select! {
@@ -122,15 +140,20 @@ where
 /// # Errors
 /// What kept it from starting: the data folder, the certificates, an address in use.
 pub async fn start(config: Config) -> anyhow::Result<Handle> {
+    start_with(config, LogControl::none()).await
+}
+
+async fn start_with(config: Config, log: LogControl) -> anyhow::Result<Handle> {
     // Before anything is written: a node started under another's name must leave no trace.
     let mut transport = transport_config(&config)?;
     let listener = TcpListener::bind(config.listen.http)
         .await
         .with_context(|| format!("cannot listen on {} for HTTP", config.listen.http))?;
     let http = listener.local_addr()?;
+    let metrics = Arc::new(Metrics::new());
     let opened = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || storage::open(&config)).await??
+        let (config, metrics) = (config.clone(), Arc::clone(&metrics));
+        tokio::task::spawn_blocking(move || storage::open(&config, metrics)).await??
     };
     let book = AddressBook::open(&config)?;
     transport.peers = book.first(&config);
@@ -139,12 +162,13 @@ pub async fn start(config: Config) -> anyhow::Result<Handle> {
         log,
         consensus,
         tasks,
-    } = assemble(config, transport, opened, book)?;
+    } = assemble(config, transport, opened, book, metrics, log)?;
     let (stop_http, mut stopped) = watch::channel(false);
     let service: Arc<dyn Service> = Arc::new(NodeService(Arc::clone(&shell)));
-    let limits = shell.config.limits.http();
-    let router = http::router(service, limits);
-    let serving = tokio::spawn(http::serve(listener, router, limits, async move {
+    let limits = shell.settings.http();
+    let connections = *limits.borrow();
+    let router = http::router(service, limits, Arc::clone(&shell.metrics));
+    let serving = tokio::spawn(http::serve(listener, router, connections, async move {
         // An error means that the handle is gone; then nobody asks to stop.
         if stopped.wait_for(|stop| *stop).await.is_err() {
             std::future::pending::<()>().await;
@@ -173,12 +197,38 @@ impl Handle {
         Arc::new(NodeService(Arc::clone(&self.shell)))
     }
 
-    /// Stops it: requests in progress get a moment, what is written is closed properly.
+    /// What happens on it, as a stream that never holds it up.
+    ///
+    /// # Errors
+    /// If too many follow already, or the node stops.
+    pub fn events(&self, filter: EventFilter) -> Result<Subscriber, TooMany> {
+        self.shell.events.subscribe(filter, None)
+    }
+
+    /// Stops it: leaderships go to other nodes, requests in progress get a moment, what is written
+    /// is closed properly.
     pub async fn shutdown(mut self) {
+        let deadline = tokio::time::Instant::now() + HANDOVER;
+        if let Ok(drained) = self.shell.drain(true, deadline).await {
+            info!(
+                handed_over = drained.handed_over,
+                kept = drained.still_leads.len(),
+                "leaderships handed over"
+            );
+        }
+        self.shell.events.close();
         self.stop_http.send_replace(true);
         // Past the time, those who still wait are told that the outcome is unknown.
         let _ = tokio::time::timeout(DRAIN, &mut self.serving).await;
+        // Calls of other nodes, for their clients.
+        let _ = tokio::time::timeout(DRAIN, self.answered()).await;
         self.end(false).await;
+    }
+
+    async fn answered(&self) {
+        while self.shell.waiters.len() > 0 {
+            tokio::time::sleep(RELEASE_POLL).await;
+        }
     }
 
     /// Stops it as a crash does: nothing more is written or said.
@@ -188,6 +238,7 @@ impl Handle {
 
     async fn end(mut self, abrupt: bool) {
         self.shell.stopping.send_replace(true);
+        self.shell.events.close();
         self.serving.abort();
         for task in &self.tasks {
             task.abort();
@@ -258,6 +309,8 @@ fn assemble(
     transport: TransportConfig,
     storage: Storage,
     book: AddressBook,
+    metrics: Arc<Metrics>,
+    log_control: LogControl,
 ) -> anyhow::Result<Parts> {
     let Storage {
         disk,
@@ -268,16 +321,17 @@ fn assemble(
     } = storage;
     let inbox = Inbox::new();
     let writes = Arc::new(Queue::new());
-    let counters = Arc::new(LogCounters::default());
     let alarm = Alarm::new();
-    let (notes, noted) = mpsc::unbounded_channel();
-    let (transfers, transferred) = mpsc::unbounded_channel();
-    let (strangers, met) = mpsc::unbounded_channel();
-    let plugins = Arc::new(Plugins::open(engine(&config)?, disk)?);
+    let settings = Settings::open(config.clone(), Arc::clone(&disk), log_control)?;
+    let current = settings.get();
+    let (notes, noted) = mpsc::channel(MAX_NOTES);
+    let (transfers, transferred) = mpsc::channel(MAX_TRANSFERS);
+    let (strangers, met) = mpsc::channel(MAX_STRANGERS);
+    let plugins = Arc::new(Plugins::open(engine(&config)?, disk, Arc::clone(&metrics))?);
     let directory = DirectoryHandle::default();
     let machines: Arc<dyn Machines> = Arc::new(NativeMachines::new(
         directory.clone(),
-        Arc::new(Sandboxes::new(Arc::clone(&plugins))),
+        Arc::new(Sandboxes::new(Arc::clone(&plugins), Arc::clone(&metrics))),
     ));
     let log: Arc<dyn LogReader> = Arc::new(reader.clone());
     let shell = Arc::new(Shell {
@@ -291,14 +345,19 @@ fn assemble(
         plugins,
         snapshots: Arc::clone(&snapshots),
         directory,
-        counters: Arc::clone(&counters),
+        metrics: Arc::clone(&metrics),
+        events: Events::new(config.node, Arc::clone(&metrics)),
+        started: Instant::now(),
         transport: OnceLock::new(),
         leaders: Mutex::default(),
         changed: watch::Sender::new(0),
         alarm: alarm.clone(),
         stopping: watch::Sender::new(false),
+        draining: watch::Sender::new(false),
+        freshness: Freshness::default(),
         offers: Mutex::default(),
         recovered: recover::marker(&config.data_dir).map(Into::into),
+        settings,
         config,
     });
     connect(&shell, transport)?;
@@ -307,23 +366,21 @@ fn assemble(
         waiters: Arc::clone(&shell.waiters),
         inbox: inbox.clone(),
         views: Arc::clone(&shell.views),
+        alarm: alarm.clone(),
+        shell: Arc::downgrade(&shell),
         notes,
     };
     let context = WorkerContext {
         log: Arc::clone(&log),
         snapshots,
         machines,
-        options: WorkerOptions {
-            checkpoint_entries: shell.config.snapshot.entries,
-            checkpoint_bytes: shell.config.snapshot.bytes,
-            ..WorkerOptions::default()
-        },
+        options: shell.settings.worker_options(),
     };
     let clock = Clock::start();
     let mut seed = [0; 8];
     fill_random(&mut seed)?;
     let node = Node::new(
-        node_config(&shell.config),
+        node_config(&current),
         &recovered,
         log,
         Box::new(SystemEntropy::open()?),
@@ -351,8 +408,16 @@ fn assemble(
     if !recovered.groups.contains_key(&GroupId::SYSTEM) && !shell.config.joined {
         inbox.push(host_system_group(&shell));
     }
-    let log = LogWriter::start(store, writes, inbox.clone(), counters, alarm.clone())?;
-    let consensus = Consensus::start(node, clock, inbox, alarm, move |out| dispatch.run(out))?;
+    let log = LogWriter::start(
+        store,
+        writes,
+        inbox.clone(),
+        Arc::clone(&metrics),
+        alarm.clone(),
+    )?;
+    let consensus = Consensus::start(node, clock, inbox, metrics, alarm, move |out| {
+        dispatch.run(out)
+    })?;
     let tasks = vec![
         tokio::spawn(dispatch::run_transfers(Arc::clone(&shell), transferred)),
         tokio::spawn(notes::run(Arc::clone(&shell), noted)),
@@ -428,6 +493,11 @@ fn node_config(config: &Config) -> NodeConfig {
         max_command_bytes: size(config.limits.command_bytes),
         max_queued_commands: size(config.limits.queued_commands),
         max_queued_bytes: size(config.limits.queued_bytes),
+        max_inflight_appends: size(config.raft.max_inflight_appends),
+        max_inflight_bytes: size(config.raft.max_inflight_bytes),
+        max_uncommitted_bytes: size(config.raft.max_uncommitted_bytes),
+        clock_drift: Duration::from_millis(config.raft.clock_drift_ms),
+        quiesce_after: config.raft.quiesce_after,
         retained_entries: config.snapshot.retained_entries,
         retained_bytes: config.snapshot.retained_bytes,
         ..NodeConfig::new(NodeId(config.node))

@@ -1,7 +1,5 @@
 //! How this node sees the cluster.
 
-use std::sync::atomic::Ordering;
-
 use coracle_client::{ChainHead, FsmState, FsmStatus, Status};
 use coracle_driver::GroupStatus;
 use coracle_driver::directory::Fsm;
@@ -25,7 +23,7 @@ impl Shell {
             fsms: fsms
                 .map(|(name, fsm)| self.fsm_status(name, fsm, of(fsm.group)))
                 .collect(),
-            fsyncs: Some(self.counters.commits.load(Ordering::Relaxed)),
+            fsyncs: Some(self.metrics.store.commits.get()),
             recovered: self.recovered.clone(),
         })
     }

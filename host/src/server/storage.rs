@@ -11,7 +11,9 @@ use coracle_proto::NodeId;
 use tracing::info;
 
 use super::log_writer;
+use super::metered_disk::MeteredDisk;
 use crate::config::Config;
+use crate::metrics::Metrics;
 
 /// Lies beside the configuration of a node that was laid out and never started. Without it an
 /// empty data folder means that a node which has voted and acknowledged lost its memory: started
@@ -41,14 +43,13 @@ impl log_writer::Store for Store {
 }
 
 /// Opens the data folder. Blocks; takes a moment after a crash, when the log is checked in full.
-pub(super) fn open(config: &Config) -> anyhow::Result<Storage> {
+pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Storage> {
     let folder = &config.data_dir;
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot create the data folder {}", folder.display()))?;
-    let disk: Arc<dyn Disk> = Arc::new(
-        RealDisk::open(folder)
-            .with_context(|| format!("cannot use the data folder {}", folder.display()))?,
-    );
+    let disk = RealDisk::open(folder)
+        .with_context(|| format!("cannot use the data folder {}", folder.display()))?;
+    let disk: Arc<dyn Disk> = Arc::new(MeteredDisk::new(disk, metrics));
     let marker = marker(folder);
     let fresh = !Store::has_state(disk.as_ref()).context("cannot look for the log")?;
     if fresh && !marker.exists() {

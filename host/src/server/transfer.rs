@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coracle_client::Happening;
 use coracle_driver::fsm::SnapshotHeader;
-use coracle_driver::{Event, SendSnapshot};
+use coracle_driver::{Digest, Event, SendSnapshot};
 use coracle_driver::{SnapshotReader, SnapshotReceiver, SnapshotRef};
 use coracle_proto::{GroupId, NodeId};
 use coracle_transport::{BulkReader, BulkSource};
@@ -16,6 +17,7 @@ use tracing::{info, warn};
 
 use super::Shell;
 use super::bulk::{Bulk, SnapshotOffer};
+use crate::metrics::Direction;
 
 /// How long the node may take to say whether it wants a snapshot.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,9 +61,19 @@ pub(super) fn run(shell: &Arc<Shell>, transfer: Transfer, sending: &mut JoinSet<
 
 async fn send(shell: Arc<Shell>, what: SendSnapshot) {
     let (group, to) = (what.group, what.to);
+    let began = Instant::now();
+    shell.metrics.raft.snapshot_begins(Direction::Sent);
     let result = try_send(&shell, &what).await;
+    let bytes = result.as_ref().ok().copied();
+    let raft = &shell.metrics.raft;
+    raft.snapshot_ends(Direction::Sent, began, bytes);
     match &result {
-        Ok(bytes) => info!(%group, %to, last = %what.snapshot.last, bytes, "snapshot sent"),
+        Ok(bytes) => {
+            info!(%group, %to, last = %what.snapshot.last, bytes, "snapshot sent");
+            let index = what.snapshot.last.index;
+            let (to, bytes) = (to.node.0, *bytes);
+            shell.tell(group, Happening::SnapshotSent { to, index, bytes });
+        }
         Err(reason) => warn!(%group, %to, reason, "snapshot not sent; it is tried again"),
     }
     shell.inbox.push(Event::SnapshotSent {
@@ -129,8 +141,13 @@ pub(super) async fn receive(
     let group = offer.group();
     let snapshots = Arc::clone(&shell.snapshots);
     let receiver = blocking(move || snapshots.receive(group)).await?;
-    let receiver = write_all(receiver, reader).await?;
-    let (digest, header) = blocking(move || receiver.finish()).await?;
+    let began = Instant::now();
+    shell.metrics.raft.snapshot_begins(Direction::Received);
+    let written = take_in(receiver, reader).await;
+    let bytes = written.as_ref().ok().map(|(bytes, ..)| *bytes);
+    let raft = &shell.metrics.raft;
+    raft.snapshot_ends(Direction::Received, began, bytes);
+    let (_, digest, header) = written?;
     let header = SnapshotHeader::decode(&header).map_err(|error| error.to_string())?;
     if digest != offer.digest || header.group != group || header.last != offer.last() {
         return Err(format!(
@@ -139,6 +156,11 @@ pub(super) async fn receive(
         ));
     }
     info!(%group, %from, last = %header.last, "snapshot received");
+    let what = Happening::SnapshotReceived {
+        from: from.0,
+        index: header.last.index,
+    };
+    shell.tell(group, what);
     shell.inbox.push(Event::SnapshotArrived {
         group,
         from: offer.from(),
@@ -175,14 +197,18 @@ async fn is_wanted(shell: &Shell, offer: &SnapshotOffer) -> bool {
     wanted
 }
 
-async fn write_all(
+/// Writes what comes; answers its size, its digest and the header in it.
+async fn take_in(
     mut receiver: Box<dyn SnapshotReceiver>,
     mut reader: BulkReader,
-) -> Result<Box<dyn SnapshotReceiver>, String> {
+) -> Result<(u64, Digest, Vec<u8>), String> {
+    let mut bytes = 0;
     while let Some(chunk) = reader.read().await.map_err(|error| error.to_string())? {
+        bytes += chunk.len() as u64;
         receiver = blocking(move || receiver.write(&chunk).map(|()| receiver)).await?;
     }
-    Ok(receiver)
+    let (digest, header) = blocking(move || receiver.finish()).await?;
+    Ok((bytes, digest, header))
 }
 
 async fn blocking<T: Send + 'static, E: std::fmt::Display + Send + 'static>(

@@ -64,7 +64,6 @@ impl Waiters {
     }
 
     /// How many wait.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.waiting
             .lock()

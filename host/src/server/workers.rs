@@ -1,17 +1,21 @@
 //! The driver's workers and readers as actors of the pools.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
+use coracle_client::Happening;
 use coracle_driver::Event;
-use coracle_driver::fsm::{QueryError, Reader, Worker, WorkerState};
+use coracle_driver::fsm::{QueryError, Reader, Worker, WorkerState, WorkerStatus};
 use coracle_driver::task::{Report, Task};
-use coracle_driver::{Digest, Reply};
+use coracle_driver::{Digest, MachineSpec, Reply};
 use coracle_proto::{GroupId, Index};
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, trace};
 
+use super::Shell;
+use super::alarm::Alarm;
 use super::clock::Clock;
 use super::consensus::Inbox;
 use super::pool::Actor;
@@ -32,10 +36,6 @@ const IDLE_AFTER: Duration = Duration::from_secs(60);
 pub(super) enum Note {
     /// A worker stands still until this plugin is here.
     PluginMissing(GroupId, Digest),
-    /// The log gave a damaged record: the node must stop.
-    LogFailed(String),
-    /// Something that somebody may wait for has changed.
-    Changed,
 }
 
 /// Where a worker's reports go.
@@ -44,7 +44,10 @@ pub(super) struct Reports {
     pub(super) waiters: Arc<Waiters>,
     pub(super) inbox: Inbox,
     pub(super) views: Arc<Views>,
-    pub(super) notes: mpsc::UnboundedSender<Note>,
+    pub(super) alarm: Alarm,
+    /// The pool of workers is part of it.
+    pub(super) shell: Weak<Shell>,
+    pub(super) notes: mpsc::Sender<Note>,
 }
 
 /// A group's worker.
@@ -52,15 +55,20 @@ pub(super) struct WorkerActor {
     group: GroupId,
     worker: Worker,
     reports: Reports,
+    times: Histogram,
+    /// Entries it had applied after its last turn.
+    entries: u64,
 }
 
 impl WorkerActor {
-    pub(super) fn new(group: GroupId, worker: Worker, reports: Reports) -> Self {
+    pub(super) fn new(group: GroupId, worker: Worker, reports: Reports, times: Histogram) -> Self {
         reports.views.insert(group, worker.status());
         Self {
             group,
             worker,
             reports,
+            times,
+            entries: 0,
         }
     }
 
@@ -72,10 +80,17 @@ impl WorkerActor {
                 self.note(Note::PluginMissing(group, plugin));
             }
             Report::LogFailed { group, reason } => {
-                self.note(Note::LogFailed(format!("group {group}: {reason}")));
+                let reason = format!("group {group}: {reason}");
+                self.reports.alarm.raise(reason);
             }
             Report::Halted { group, ref reason } => {
                 error!(%group, reason, "an fsm is halted on this node");
+                self.reports.inbox.push(Event::Report(report));
+            }
+            Report::Checkpointed { ref snapshot, .. } => {
+                self.tell(Happening::SnapshotTaken {
+                    index: snapshot.last.index,
+                });
                 self.reports.inbox.push(Event::Report(report));
             }
             report => self.reports.inbox.push(Event::Report(report)),
@@ -84,7 +99,42 @@ impl WorkerActor {
 
     fn note(&self, note: Note) {
         // The host's end is closed while the node stops.
-        let _ = self.reports.notes.send(note);
+        if let Err(mpsc::error::TrySendError::Full(note)) = self.reports.notes.try_send(note) {
+            error!(?note, "too many fsms wait for their plugins at once");
+        }
+    }
+
+    fn tell(&self, what: Happening) {
+        if let Some(shell) = self.reports.shell.upgrade() {
+            shell.tell(self.group, what);
+        }
+    }
+
+    /// Tells those who follow what has become of the fsm since `before`.
+    fn tell_changes(&self, before: &WorkerStatus, now: &WorkerStatus) {
+        let plugin = |status: &WorkerStatus| status.spec.as_ref().map(|spec| spec.plugin);
+        let native = |plugin: &Digest| *plugin == MachineSpec::NATIVE;
+        match (plugin(before), plugin(now)) {
+            (None, Some(plugin)) if !native(&plugin) => self.tell(Happening::FsmStarted {
+                plugin: plugin.to_string(),
+            }),
+            (Some(from), Some(plugin)) if from != plugin => self.tell(Happening::FsmUpgraded {
+                from: from.to_string(),
+                plugin: plugin.to_string(),
+                index: now.applied,
+            }),
+            _ => {}
+        }
+        match &now.state {
+            WorkerState::Halted { reason } | WorkerState::WaitingForSnapshot { reason }
+                if before.state != now.state =>
+            {
+                self.tell(Happening::FsmHalted {
+                    reason: reason.clone(),
+                });
+            }
+            _ => {}
+        }
     }
 }
 
@@ -95,14 +145,20 @@ impl Actor for WorkerActor {
         for task in tasks.drain(..) {
             self.worker.push(task);
         }
+        if let Some(shell) = self.reports.shell.upgrade() {
+            self.worker.set_options(shell.settings.worker_options());
+        }
+        let began = Instant::now();
         let (reports, more) = self.worker.run(ENTRIES_PER_TURN);
-        let before = self
-            .reports
-            .views
-            .get(self.group)
-            .map(|status| status.state);
         let status = self.worker.status();
-        let turned = before.as_ref() != Some(&status.state);
+        let entries = status.totals.entries - self.entries;
+        if entries > 0 {
+            let mean = began.elapsed().as_secs_f64() / entries as f64;
+            self.times.observe(mean);
+            self.entries = status.totals.entries;
+        }
+        let before = self.reports.views.get(self.group);
+        let turned = before.as_ref().map(|before| &before.state) != Some(&status.state);
         if let WorkerState::WaitingForSnapshot { reason } = &status.state
             && turned
         {
@@ -110,12 +166,15 @@ impl Actor for WorkerActor {
         }
         let changed = turned || self.group == GroupId::SYSTEM;
         // First what can be seen, then the answers: who was answered may look at once.
-        self.reports.views.publish(self.group, status);
+        self.reports.views.publish(self.group, status.clone());
+        if let Some(before) = before {
+            self.tell_changes(&before, &status);
+        }
         for report in reports {
             self.deliver(report);
         }
-        if changed {
-            self.note(Note::Changed);
+        if changed && let Some(shell) = self.reports.shell.upgrade() {
+            shell.announce();
         }
         more
     }
@@ -142,6 +201,7 @@ pub(super) enum ReaderTask {
 /// A query on its way to a reader.
 #[derive(Debug)]
 pub(super) struct Query {
+    pub(super) came: Instant,
     pub(super) min_index: Index,
     pub(super) request: Vec<u8>,
     pub(super) answer: oneshot::Sender<Result<(Index, Reply), QueryError>>,
@@ -151,13 +211,15 @@ pub(super) struct Query {
 pub(super) struct ReaderActor {
     reader: Reader,
     clock: Clock,
+    times: Histogram,
 }
 
 impl ReaderActor {
-    pub(super) fn new(reader: Reader) -> Self {
+    pub(super) fn new(reader: Reader, times: Histogram) -> Self {
         Self {
             reader,
             clock: Clock::start(),
+            times,
         }
     }
 
@@ -168,6 +230,7 @@ impl ReaderActor {
         let result = self
             .reader
             .query(self.clock.now(), query.min_index, &query.request);
+        self.times.observe(query.came.elapsed().as_secs_f64());
         // The client may have gone meanwhile.
         let _ = query.answer.send(result);
     }

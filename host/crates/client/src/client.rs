@@ -1,7 +1,9 @@
 //! The client: one handle, many endpoints, one pool of connections.
 
 mod body;
+mod events;
 mod members;
+mod operate;
 mod send;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::model::{
 };
 use crate::{ClientError, Endpoint, header, random_key};
 use body::{Body, OnProgress};
+pub use events::EventStream;
 use send::{Call, Reply};
 
 /// How long a connection may take to be made.
@@ -116,9 +119,13 @@ impl ClientBuilder {
 /// How fresh a query's answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Consistency {
-    /// It reflects everything acknowledged before the query was sent.
+    /// It reflects everything acknowledged before the query was sent; the asked node answers.
     #[default]
     Linearizable,
+    /// The same, and the leader answers.
+    Leader,
+    /// The same as long as the nodes' clocks drift no more than they may.
+    Lease,
     /// It reflects what the asked node has applied.
     Stale,
 }
@@ -130,6 +137,8 @@ pub struct QueryOptions {
     pub consistency: Consistency,
     /// Answer only once this index is applied: read your own writes on any node.
     pub min_index: Option<u64>,
+    /// For a stale query: refuse if the state is older than this.
+    pub max_staleness: Option<Duration>,
 }
 
 /// A command was applied.
@@ -148,6 +157,12 @@ pub struct Applied {
 pub struct Queried {
     /// The state it saw.
     pub index: u64,
+    /// The node whose state it was.
+    pub node: Option<u64>,
+    /// The term of the group, as far as that node knew.
+    pub term: Option<u64>,
+    /// How old the state may have been, where that is known.
+    pub staleness: Option<Duration>,
     /// The fsm's answer.
     pub reply: Bytes,
 }
@@ -239,15 +254,27 @@ impl Client {
         call.body = request;
         call.repeatable = true;
         call.read_only = true;
-        if options.consistency == Consistency::Stale {
-            call.set_header(header::CONSISTENCY, "stale")?;
+        let consistency = match options.consistency {
+            Consistency::Linearizable => "linearizable",
+            Consistency::Leader => "leader",
+            Consistency::Lease => "lease",
+            Consistency::Stale => "stale",
+        };
+        call.set_header(header::CONSISTENCY, consistency)?;
+        if let Some(bound) = options.max_staleness {
+            let bound = format!("{}ms", bound.as_millis());
+            call.set_header(header::MAX_STALENESS, &bound)?;
         }
         if let Some(index) = options.min_index {
             call.set_header(header::MIN_INDEX, &index.to_string())?;
         }
         let reply = self.send(&call).await?;
+        let number = |name| header_number(&reply.headers, name);
         Ok(Queried {
             index: reply.index()?,
+            node: number(header::NODE),
+            term: number(header::TERM),
+            staleness: number(header::STALENESS_MS).map(Duration::from_millis),
             reply: reply.body,
         })
     }
@@ -366,14 +393,14 @@ impl Client {
         self.get("/readyz".into()).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, ClientError> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, ClientError> {
         let mut call = Call::new(Method::GET, path, self.inner.timeout);
         call.repeatable = true;
         call.read_only = true;
         self.send(&call).await?.json()
     }
 
-    async fn send_json<T: DeserializeOwned>(
+    pub(crate) async fn send_json<T: DeserializeOwned>(
         &self,
         method: Method,
         path: String,

@@ -5,17 +5,20 @@ mod client;
 mod duration;
 mod endpoint;
 mod error;
+mod event;
 pub mod header;
 mod key;
 mod members;
 mod model;
+mod operate;
 mod policy;
 mod problem;
 
-pub use client::{Applied, Client, ClientBuilder, Consistency, Queried, QueryOptions};
+pub use client::{Applied, Client, ClientBuilder, Consistency, EventStream, Queried, QueryOptions};
 pub use duration::{InvalidDuration, parse_duration};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::{AttemptError, ClientError};
+pub use event::{Event, EventFilter, EventKind, Happening, InvalidKind};
 pub use key::random_key;
 pub use members::{
     ChangeMember, ChangeParameters, CreateToken, InvalidRole, MemberChange, MemberChanged,
@@ -25,5 +28,9 @@ pub use model::{
     ChainHead, Check, CreateFsm, DigestHex, FsmInfo, FsmList, FsmState, FsmStatus, InvalidDigest,
     InvalidName, LimitOverrides, PluginInfo, PluginList, Probe, RecoveredInfo, Removed,
     Snapshotted, Status, Upgrade, Upgraded, check_fsm_name,
+};
+pub use operate::{
+    Barrier, ConfigChange, ConfigChanged, ConfigView, Drained, LeaderOrder, Leaders, Leadership,
+    Moved, NodeChanged, NotMoved, Setting, Spread,
 };
 pub use problem::{Code, Outcome, Problem};

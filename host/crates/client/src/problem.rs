@@ -45,6 +45,12 @@ pub enum Code {
     Unavailable,
     /// Queues are full.
     Busy,
+    /// Too much of the leader's log is uncommitted: its followers are behind.
+    Uncommitted,
+    /// The leader is handing its leadership over.
+    Transferring,
+    /// The state here is older than the request allows.
+    TooStale,
     /// The fsm is suspended.
     Suspended,
     /// The disk is nearly full.
@@ -79,7 +85,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::Refused,
         Self::Trap,
         Self::Fuel,
@@ -93,6 +99,9 @@ impl Code {
         Self::NotLeader,
         Self::Unavailable,
         Self::Busy,
+        Self::Uncommitted,
+        Self::Transferring,
+        Self::TooStale,
         Self::Suspended,
         Self::DiskFull,
         Self::Timeout,
@@ -132,7 +141,13 @@ impl Code {
             | Self::CheckpointFailed
             | Self::InvalidPlugin => 422,
             Self::Internal => 500,
-            Self::NotLeader | Self::Unavailable | Self::Busy | Self::Suspended => 503,
+            Self::NotLeader
+            | Self::Unavailable
+            | Self::Busy
+            | Self::Uncommitted
+            | Self::Transferring
+            | Self::TooStale
+            | Self::Suspended => 503,
             Self::Timeout | Self::OutcomeUnknown => 504,
             Self::DiskFull => 507,
         }
@@ -155,6 +170,9 @@ impl Code {
             Self::NotLeader
                 | Self::Unavailable
                 | Self::Busy
+                | Self::Uncommitted
+                | Self::Transferring
+                | Self::TooStale
                 | Self::Timeout
                 | Self::OutcomeUnknown
                 | Self::SlowRequest
@@ -177,6 +195,9 @@ impl Code {
             Self::NotLeader => "not the leader",
             Self::Unavailable => "unavailable",
             Self::Busy => "too busy",
+            Self::Uncommitted => "too much is uncommitted",
+            Self::Transferring => "leadership is being handed over",
+            Self::TooStale => "the state is too old",
             Self::Suspended => "the fsm is suspended",
             Self::DiskFull => "the disk is nearly full",
             Self::Timeout => "timed out",

@@ -160,6 +160,10 @@ pub trait Machine: Send + fmt::Debug {
     fn snapshot(&mut self, environment: &Environment, sink: &mut dyn Sink) -> Result<(), Fault>;
     /// Fuel used by successful `apply` calls since the start; the same on every replica.
     fn fuel_used(&self) -> u64;
+    /// Bytes of memory it holds; 0 where that is not known.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// Makes instances.

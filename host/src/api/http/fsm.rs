@@ -10,7 +10,7 @@ use axum::http::HeaderMap;
 use coracle_client::{CreateFsm, FsmInfo, FsmList, Removed, Snapshotted, Upgrade, Upgraded};
 
 use super::{Api, request};
-use crate::api::{ApiError, Applied, Queried};
+use crate::api::{ApiError, Applied, Queried, QueryTerms};
 
 /// Time for creation, upgrade, snapshot and removal that name none: plugins are compiled.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(300);
@@ -25,8 +25,8 @@ pub(super) async fn apply(
 ) -> Result<Applied, ApiError> {
     let name = request::fsm_name(name)?;
     let key = request::key(&headers)?;
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
-    let body = request::bytes(&headers, body, api.limits.command_bytes).await?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
+    let body = request::bytes(&headers, body, api.limits().command_bytes).await?;
     request::within(limit, api.service.apply(&name, body, key, limit)).await
 }
 
@@ -37,13 +37,15 @@ pub(super) async fn query(
     body: Body,
 ) -> Result<Queried, ApiError> {
     let name = request::fsm_name(name)?;
-    let consistency = request::consistency(&headers)?;
-    let min_index = request::min_index(&headers)?;
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
-    let body = request::bytes(&headers, body, api.limits.command_bytes).await?;
-    let query = api
-        .service
-        .query(&name, body, consistency, min_index, limit);
+    let terms = QueryTerms {
+        consistency: request::consistency(&headers)?,
+        min_index: request::min_index(&headers)?,
+        max_staleness: request::max_staleness(&headers)?,
+    };
+    terms.check()?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
+    let body = request::bytes(&headers, body, api.limits().command_bytes).await?;
+    let query = api.service.query(&name, body, terms, limit);
     request::read_within(limit, query).await
 }
 
@@ -54,7 +56,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Json<FsmInfo>, ApiError> {
     let name = request::fsm_name(name)?;
-    let limit = request::time_limit(&headers, &api.limits, ADMIN_TIMEOUT)?;
+    let limit = request::time_limit(&headers, &api.limits(), ADMIN_TIMEOUT)?;
     let spec: CreateFsm = request::json(&headers, body).await?;
     request::within(limit, api.service.create_fsm(&name, spec))
         .await
@@ -65,7 +67,7 @@ pub(super) async fn list(
     State(api): State<Api>,
     headers: HeaderMap,
 ) -> Result<Json<FsmList>, ApiError> {
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     let fsms = request::read_within(limit, api.service.list_fsms()).await?;
     Ok(Json(FsmList { fsms }))
 }
@@ -76,7 +78,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Json<FsmInfo>, ApiError> {
     let name = request::fsm_name(name)?;
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     request::read_within(limit, api.service.get_fsm(&name))
         .await
         .map(Json)
@@ -88,7 +90,7 @@ pub(super) async fn remove(
     headers: HeaderMap,
 ) -> Result<Json<Removed>, ApiError> {
     let name = request::fsm_name(name)?;
-    let limit = request::time_limit(&headers, &api.limits, ADMIN_TIMEOUT)?;
+    let limit = request::time_limit(&headers, &api.limits(), ADMIN_TIMEOUT)?;
     request::within(limit, api.service.remove_fsm(&name))
         .await
         .map(Json)
@@ -101,7 +103,7 @@ pub(super) async fn upgrade(
     body: Body,
 ) -> Result<Json<Upgraded>, ApiError> {
     let name = request::fsm_name(name)?;
-    let limit = request::time_limit(&headers, &api.limits, ADMIN_TIMEOUT)?;
+    let limit = request::time_limit(&headers, &api.limits(), ADMIN_TIMEOUT)?;
     let Upgrade { plugin } = request::json(&headers, body).await?;
     request::within(limit, api.service.upgrade(&name, plugin))
         .await
@@ -114,7 +116,7 @@ pub(super) async fn snapshot(
     headers: HeaderMap,
 ) -> Result<Json<Snapshotted>, ApiError> {
     let name = request::fsm_name(name)?;
-    let limit = request::time_limit(&headers, &api.limits, ADMIN_TIMEOUT)?;
+    let limit = request::time_limit(&headers, &api.limits(), ADMIN_TIMEOUT)?;
     request::within(limit, api.service.snapshot(&name))
         .await
         .map(Json)

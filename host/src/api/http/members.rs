@@ -19,7 +19,7 @@ pub(super) async fn list(
     State(api): State<Api>,
     headers: HeaderMap,
 ) -> Result<Json<MemberList>, ApiError> {
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     request::read_within(limit, api.service.members())
         .await
         .map(Json)
@@ -31,7 +31,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Json<MemberInfo>, ApiError> {
     let node = node_id(node)?;
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     let list = request::read_within(limit, api.service.members()).await?;
     let found = list.members.into_iter().find(|member| member.node == node);
     found.map(Json).ok_or_else(|| {
@@ -48,7 +48,7 @@ pub(super) async fn change(
 ) -> Result<Json<MemberChanged>, ApiError> {
     let Path((node, operation)) = path.map_err(|e| bad(e.to_string()))?;
     let node = parse_node(&node)?;
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     let given: ChangeParameters = request::json(&headers, body).await?;
     if operation == "remove" {
         return Err(bad("to remove a node, DELETE it".to_owned()));
@@ -67,7 +67,7 @@ pub(super) async fn remove(
 ) -> Result<Json<MemberChanged>, ApiError> {
     let node = node_id(node)?;
     let Query(given) = given.map_err(|e| bad(e.to_string()))?;
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     let change = ChangeMember::new("remove", given).map_err(bad)?;
     request::within(limit, api.service.change_member(node, change, limit))
         .await
@@ -79,7 +79,7 @@ pub(super) async fn create_token(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<TokenCreated>, ApiError> {
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     let token: CreateToken = request::json(&headers, body).await?;
     request::within(limit, api.service.create_token(token, limit))
         .await
@@ -90,7 +90,7 @@ pub(super) async fn tokens(
     State(api): State<Api>,
     headers: HeaderMap,
 ) -> Result<Json<TokenList>, ApiError> {
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     request::read_within(limit, api.service.tokens(limit))
         .await
         .map(Json)
@@ -104,7 +104,7 @@ pub(super) async fn revoke_token(
     let Path(text) = id.map_err(|e| bad(e.to_string()))?;
     let id = u64::from_str_radix(&text, 16)
         .map_err(|_| bad(format!("{text:?} is no token: want 16 hex digits")))?;
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     request::within(limit, api.service.revoke_token(id, limit))
         .await
         .map(Json)

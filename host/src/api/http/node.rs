@@ -9,7 +9,7 @@ use super::{Api, request};
 use crate::api::ApiError;
 
 pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, ApiError> {
-    request::within(api.limits.timeout, api.service.status())
+    request::within(api.limits().timeout, api.service.status())
         .await
         .map(Json)
 }

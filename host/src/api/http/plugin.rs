@@ -23,13 +23,13 @@ pub(super) async fn upload(
     body: Body,
 ) -> Result<Json<PluginInfo>, ApiError> {
     let wanted = digest(path)?;
-    let limit = request::time_limit(&headers, &api.limits, UPLOAD_TIMEOUT)?;
+    let limit = request::time_limit(&headers, &api.limits(), UPLOAD_TIMEOUT)?;
     let Ok(_permit) = api.uploads.try_acquire() else {
         let detail = format!("{} uploads are in progress", super::MAX_UPLOADS);
         return Err(ApiError::new(Code::Busy, detail));
     };
     let mut hash = Sha256::new();
-    let body = request::bytes_with(&headers, body, api.limits.plugin_bytes, |part| {
+    let body = request::bytes_with(&headers, body, api.limits().plugin_bytes, |part| {
         hash.update(part);
     });
     let bytes = body.await?;
@@ -50,7 +50,7 @@ pub(super) async fn list(
     State(api): State<Api>,
     headers: HeaderMap,
 ) -> Result<Json<PluginList>, ApiError> {
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     let plugins = request::read_within(limit, api.service.list_plugins()).await?;
     Ok(Json(PluginList { plugins }))
 }
@@ -61,7 +61,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Json<PluginInfo>, ApiError> {
     let wanted = digest(path)?;
-    let limit = request::time_limit(&headers, &api.limits, api.limits.timeout)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     let plugins = request::read_within(limit, api.service.list_plugins()).await?;
     let found = plugins.into_iter().find(|p| p.digest == wanted).map(Json);
     found.ok_or_else(|| ApiError::new(Code::NotFound, format!("there is no plugin {wanted}")))

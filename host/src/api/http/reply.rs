@@ -20,6 +20,7 @@ impl IntoResponse for Applied {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, OCTETS);
         headers.insert(header::INDEX, HeaderValue::from(self.index));
+        headers.insert(header::NODE, HeaderValue::from(self.node));
         if let Some(term) = self.term {
             headers.insert(header::TERM, HeaderValue::from(term));
         }
@@ -33,10 +34,19 @@ impl IntoResponse for Applied {
 impl IntoResponse for Queried {
     fn into_response(self) -> Response {
         let mut response = self.reply.into_response();
-        response.headers_mut().insert(CONTENT_TYPE, OCTETS);
-        response
-            .headers_mut()
-            .insert(header::INDEX, HeaderValue::from(self.index));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, OCTETS);
+        headers.insert(header::INDEX, HeaderValue::from(self.index));
+        let given = HeaderValue::from_static(self.consistency.word());
+        headers.insert(header::CONSISTENCY, given);
+        headers.insert(header::NODE, HeaderValue::from(self.node));
+        if let Some(term) = self.term {
+            headers.insert(header::TERM, HeaderValue::from(term));
+        }
+        if let Some(staleness) = self.staleness {
+            let millis = u64::try_from(staleness.as_millis()).unwrap_or(u64::MAX);
+            headers.insert(header::STALENESS_MS, HeaderValue::from(millis));
+        }
         response
     }
 }

@@ -83,13 +83,26 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 pub(super) fn consistency(headers: &HeaderMap) -> Result<Consistency, ApiError> {
     match single(headers, header::CONSISTENCY)? {
         None | Some("linearizable") => Ok(Consistency::Linearizable),
+        Some("leader") => Ok(Consistency::Leader),
+        Some("lease") => Ok(Consistency::Lease),
         Some("stale") => Ok(Consistency::Stale),
         Some(other) => Err(bad_header(
             header::CONSISTENCY,
             other,
-            "linearizable or stale",
+            "linearizable, leader, lease or stale",
         )),
     }
+}
+
+/// `Coracle-Max-Staleness`.
+pub(super) fn max_staleness(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
+    let Some(text) = single(headers, header::MAX_STALENESS)? else {
+        return Ok(None);
+    };
+    let bound = parse_duration(text);
+    bound
+        .map(Some)
+        .map_err(|e| bad_request(format!("header {}: {e}", header::MAX_STALENESS)))
 }
 
 /// `Coracle-Min-Index`.
@@ -102,6 +115,16 @@ pub(super) fn min_index(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
         Ok(index) if digits => Ok(Some(index)),
         _ => Err(bad_header(header::MIN_INDEX, text, "a log index")),
     }
+}
+
+/// `Last-Event-ID`.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let Some(text) = single(headers, header::LAST_EVENT_ID)? else {
+        return Ok(None);
+    };
+    let id = text.parse();
+    id.map(Some)
+        .map_err(|_| bad_header(header::LAST_EVENT_ID, text, "the id of an event"))
 }
 
 /// `Coracle-Timeout`, or `default`.
@@ -219,5 +242,17 @@ pub(super) async fn json<T: DeserializeOwned>(
     body: Body,
 ) -> Result<T, ApiError> {
     let bytes = bytes(headers, body, JSON_BYTES).await?;
+    serde_json::from_slice(&bytes).map_err(|e| bad_request(format!("the body: {e}")))
+}
+
+/// A JSON body, or the default where there is none.
+pub(super) async fn json_or_default<T: DeserializeOwned + Default>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, ApiError> {
+    let bytes = bytes(headers, body, JSON_BYTES).await?;
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
     serde_json::from_slice(&bytes).map_err(|e| bad_request(format!("the body: {e}")))
 }

@@ -13,12 +13,13 @@ use coracle_client::{
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::serve::DRAIN_TIMEOUT;
 use super::{Limits, router, serve};
+use crate::metrics::Metrics;
 use fake::Fake;
 
 /// A listener on a free port, served until dropped.
@@ -34,7 +35,9 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let service = Arc::new(Fake::default());
-        let router = router(Arc::<Fake>::clone(&service), limits);
+        let metrics = Arc::new(Metrics::new());
+        let bounds = watch::Sender::new(limits);
+        let router = router(Arc::<Fake>::clone(&service), bounds.subscribe(), metrics);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(listener, router, limits, async {
             let _ = stopped.await;

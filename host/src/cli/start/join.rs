@@ -46,8 +46,8 @@ pub(super) async fn run(start: &Start, ticket: Ticket, path: &Path) -> Result<()
         others = answer.others;
     }
     let config = Config::load(&folder.config())?;
-    log_to_stderr(&config.log.level)?;
-    server::run_with(config, |service| watch(service, others))
+    let log = log_to_stderr(&config.log.level)?;
+    server::run_with(config, log, |service| watch(service, others))
         .await
         .map_err(|e| Failure::other(format!("{e:#}")))
 }

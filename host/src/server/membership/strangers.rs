@@ -11,10 +11,7 @@ use tracing::info;
 use super::super::{Shell, reconcile};
 
 /// Hosts those that are wanted, until the node stops. The others are told again.
-pub(in super::super) async fn welcome(
-    shell: Arc<Shell>,
-    mut strangers: mpsc::UnboundedReceiver<Stranger>,
-) {
+pub(in super::super) async fn welcome(shell: Arc<Shell>, mut strangers: mpsc::Receiver<Stranger>) {
     let mut told = BTreeSet::new();
     while let Some(stranger) = strangers.recv().await {
         if let Some(event) = host(&shell, &stranger) {

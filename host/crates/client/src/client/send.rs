@@ -294,7 +294,7 @@ impl Reply {
 }
 
 /// An error with its causes, which hyper keeps apart.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -148,8 +148,12 @@ impl Worker {
     /// The entry is done with.
     fn settle(&mut self, entry: &Entry, verdicts: Vec<Verdict>, state: Option<&Digest>) {
         self.chain.push(entry.index, &verdicts, state);
+        self.totals.count(&verdicts);
         self.applied = entry.index;
         if let Some(instance) = &mut self.live {
+            let fuel = instance.machine.fuel_used();
+            self.totals.fuel += fuel.saturating_sub(instance.fuel);
+            instance.fuel = fuel;
             instance.at = entry.index;
             instance.time = self.time;
         }

@@ -32,6 +32,8 @@ pub(super) struct Instance {
     pub(super) machine: Box<dyn Machine>,
     pub(super) at: Index,
     pub(super) time: u64,
+    /// Fuel it had used when it was last asked.
+    pub(super) fuel: u64,
 }
 
 /// Why something did not happen.
@@ -157,6 +159,7 @@ impl Origin {
             machine,
             at: self.from,
             time: self.time,
+            fuel: 0,
         };
         Ok((instance, digest))
     }

@@ -19,6 +19,7 @@ mod sessions;
 mod shared;
 mod state_file;
 mod tickets;
+mod totals;
 mod verdict;
 mod worker;
 
@@ -30,6 +31,7 @@ pub use options::{
 pub use outcomes::{MalformedOutcomes, decode_outcomes, encode_outcomes};
 pub use reader::{QueryError, Reader, ReaderStatus};
 pub use shared::Published;
+pub use totals::Totals;
 pub use worker::{Worker, WorkerState, WorkerStatus};
 
 #[cfg(test)]

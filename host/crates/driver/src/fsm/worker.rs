@@ -8,11 +8,12 @@ use coracle_proto::{Configuration, GroupId, Index, LogId};
 use super::chain::{Chain, ChainHead};
 use super::checkpoint::DONE;
 use super::history::{Instance, Origin, Stop, Trouble};
-use super::options::{READ_BYTES, WorkerContext};
+use super::options::{READ_BYTES, WorkerContext, WorkerOptions};
 use super::sessions::Sessions;
 use super::shared::{Published, Shared};
 use super::state_file::{StateSource, read_header};
 use super::tickets::{HALTED, REMOVED, Tickets, halted_here, refuse_read, unknown};
+use super::totals::Totals;
 use super::verdict::{SkipList, Verdict};
 use crate::task::{Outcome, Report, Task};
 use crate::{Digest, Floor, MachineSpec, SnapshotRef};
@@ -40,6 +41,7 @@ pub struct Worker {
     pub(super) time: u64,
     pub(super) snapshot: Option<SnapshotRef>,
     pub(super) due: Due,
+    pub(super) totals: Totals,
     commit: Index,
     install: Option<SnapshotRef>,
     waiting: Option<Wait>,
@@ -135,6 +137,10 @@ pub struct WorkerStatus {
     pub sessions: usize,
     /// Commands that failed since the last checkpoint.
     pub failures: u32,
+    /// What was done since this process started.
+    pub totals: Totals,
+    /// Memory of the instance that applies, in bytes.
+    pub memory_bytes: u64,
 }
 
 impl Worker {
@@ -156,6 +162,7 @@ impl Worker {
             time: 0,
             snapshot: None,
             due: Due::default(),
+            totals: Totals::default(),
             commit: 0,
             install: floor.snapshot.clone(),
             waiting: None,
@@ -172,6 +179,11 @@ impl Worker {
     /// What readers of this group are made from.
     pub fn published(&self) -> Published {
         Published::new(Arc::clone(&self.shared))
+    }
+
+    /// Changes when checkpoints are due.
+    pub fn set_options(&mut self, options: WorkerOptions) {
+        self.context.options = options;
     }
 
     /// Takes a task; `run` does it.
@@ -254,6 +266,11 @@ impl Worker {
             configuration: self.configuration.clone(),
             sessions: self.sessions.len(),
             failures: self.failures,
+            totals: self.totals,
+            memory_bytes: self
+                .live
+                .as_ref()
+                .map_or(0, |live| live.machine.memory_bytes()),
         }
     }
 

@@ -1,22 +1,26 @@
 //! A service in memory. What a command does is its first word.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_client::{
-    ChangeMember, Check, Code, CreateFsm, CreateToken, DigestHex, FsmInfo, FsmState, MemberChanged,
-    MemberList, PluginInfo, Removed, Snapshotted, Status, TokenCreated, TokenList, TokenRevoked,
-    Upgraded,
+    Barrier, ChangeMember, Check, Code, ConfigChange, ConfigChanged, ConfigView, CreateFsm,
+    CreateToken, DigestHex, Drained, EventFilter, FsmInfo, FsmState, Leaders, Leadership,
+    MemberChanged, MemberList, PluginInfo, Removed, Snapshotted, Spread, Status, TokenCreated,
+    TokenList, TokenRevoked, Upgraded,
 };
 use tokio::sync::Notify;
 
-use crate::api::{ApiError, Applied, Consistency, Future, Members, Queried, Service};
+use crate::api::{ApiError, Applied, Future, LeaderAction, Members, Queried, QueryTerms, Service};
+use crate::events::{Events, Subscriber};
+use crate::metrics::Metrics;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Fake {
+    pub(super) events: Events,
     applies: AtomicU64,
     lose_answers: AtomicU64,
     unavailable: AtomicU64,
@@ -25,6 +29,32 @@ pub(super) struct Fake {
     keys: Mutex<BTreeMap<String, (Bytes, Applied)>>,
     fsms: Mutex<BTreeMap<String, FsmInfo>>,
     plugins: Mutex<Vec<PluginInfo>>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            events: Events::new(1, Arc::new(Metrics::new())),
+            applies: AtomicU64::default(),
+            lose_answers: AtomicU64::default(),
+            unavailable: AtomicU64::default(),
+            leaderless: AtomicBool::default(),
+            hanging: Notify::default(),
+            keys: Mutex::default(),
+            fsms: Mutex::default(),
+            plugins: Mutex::default(),
+        }
+    }
+}
+
+fn leadership(fsm: Option<&str>) -> Leadership {
+    Leadership {
+        fsm: fsm.map(str::to_owned),
+        group: 3,
+        leader: Some(1),
+        term: 7,
+        index: None,
+    }
 }
 
 impl Fake {
@@ -97,6 +127,7 @@ impl Fake {
             term: Some(7),
             reply,
             replayed: false,
+            node: 1,
         };
         if let Some(key) = key {
             keys.insert(key, (body, applied.clone()));
@@ -120,8 +151,7 @@ impl Service for Fake {
         &'a self,
         _: &'a str,
         body: Bytes,
-        consistency: Consistency,
-        min_index: Option<u64>,
+        terms: QueryTerms,
         timeout: Duration,
     ) -> Future<'a, Queried> {
         Box::pin(async move {
@@ -131,12 +161,96 @@ impl Service for Fake {
             if body.starts_with(b"lose") {
                 return Err(ApiError::new(Code::OutcomeUnknown, "the leader is gone"));
             }
+            let QueryTerms {
+                consistency,
+                min_index,
+                ..
+            } = terms;
             let seen = format!("{consistency:?} {min_index:?} {timeout:?} ");
             Ok(Queried {
                 index: 9,
                 reply: [seen.as_bytes(), &body[..]].concat(),
+                consistency,
+                term: Some(7),
+                node: 1,
+                staleness: terms.max_staleness,
             })
         })
+    }
+
+    fn barrier<'a>(&'a self, _: &'a str, _: Duration) -> Future<'a, Barrier> {
+        Box::pin(async { Ok(Barrier { node: 1, index: 9 }) })
+    }
+
+    fn leaders<'a>(&'a self, fsm: Option<&'a str>) -> Future<'a, Leaders> {
+        let groups = vec![leadership(fsm)];
+        Box::pin(async { Ok(Leaders { groups }) })
+    }
+
+    fn lead<'a>(
+        &'a self,
+        fsm: Option<&'a str>,
+        action: LeaderAction,
+        _: Duration,
+    ) -> Future<'a, Leadership> {
+        Box::pin(async move {
+            match action {
+                LeaderAction::Transfer { to: Some(9) } => {
+                    Err(ApiError::new(Code::Conflict, "9 is no voter"))
+                }
+                LeaderAction::Transfer { to: Some(to) } => Ok(Leadership {
+                    leader: Some(to),
+                    ..leadership(fsm)
+                }),
+                _ => Ok(leadership(fsm)),
+            }
+        })
+    }
+
+    fn spread(&self, _: Duration) -> Future<'_, Spread> {
+        Box::pin(async {
+            Ok(Spread {
+                leaders: BTreeMap::from([(1, 2)]),
+                moved: Vec::new(),
+                failed: Vec::new(),
+            })
+        })
+    }
+
+    fn drain(&self, on: bool, _: Duration) -> Future<'_, Drained> {
+        Box::pin(async move {
+            Ok(Drained {
+                node: 1,
+                draining: on,
+                handed_over: 0,
+                still_leads: Vec::new(),
+            })
+        })
+    }
+
+    fn config(&self) -> Future<'_, ConfigView> {
+        Box::pin(async {
+            let settings = Vec::new();
+            Ok(ConfigView { node: 1, settings })
+        })
+    }
+
+    fn set_config(&self, change: ConfigChange, _: Duration) -> Future<'_, ConfigChanged> {
+        Box::pin(async move {
+            if change.set.contains_key("node") {
+                return Err(ApiError::new(Code::Conflict, "node needs a restart"));
+            }
+            Ok(ConfigChanged { nodes: Vec::new() })
+        })
+    }
+
+    fn scrape(&self) -> Future<'_, String> {
+        Box::pin(async { Ok("# EOF\n".into()) })
+    }
+
+    fn follow(&self, filter: EventFilter, from: Option<u64>) -> Result<Subscriber, ApiError> {
+        let followed = self.events.subscribe(filter, from);
+        followed.map_err(|error| ApiError::new(Code::Busy, error.to_string()))
     }
 
     fn put_plugin(&self, digest: DigestHex, bytes: Bytes) -> Future<'_, PluginInfo> {
