@@ -73,6 +73,9 @@ pub struct Limits {
     pub dial_timeout: Duration,
     /// Longest pause between attempts to connect.
     pub max_backoff: Duration,
+    /// Bytes per second at which bulk data may leave this node, over all transfers; 0 is no limit.
+    /// See [`Transport::set_bulk_rate`](crate::Transport::set_bulk_rate).
+    pub bulk_rate: u64,
     /// A bulk transfer that does not move for so long is given up.
     pub bulk_stall_timeout: Duration,
     /// How long the receiver of a bulk transfer may take to answer once it has all of it.
@@ -105,6 +108,7 @@ impl Default for Limits {
             initial_rtt: Duration::from_millis(20),
             dial_timeout: Duration::from_secs(1),
             max_backoff: Duration::from_millis(500),
+            bulk_rate: 0,
             bulk_stall_timeout: Duration::from_secs(30),
             bulk_reply_timeout: Duration::from_secs(120),
         }

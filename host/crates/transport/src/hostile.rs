@@ -250,8 +250,14 @@ async fn bulk_data_cut_short_is_never_taken_for_all_of_it() {
     let arena = Arena::new();
     let connection = arena.peer(ALPN_BULK).await;
     let (mut send, mut recv) = connection.open_bi().await.expect("stream");
-    let cut_short = [&[1][..], &frame::prefix(0), &10u64.to_le_bytes(), b"half"].concat();
-    send.write_all(&cut_short).await.expect("written");
+    let offer = [&[1][..], &frame::prefix(0), &10u64.to_le_bytes()].concat();
+    send.write_all(&offer).await.expect("written");
+    let mut go = [0; 9];
+    recv.read_exact(&mut go).await.expect("answered");
+    assert_eq!(go, [3, 0, 0, 0, 0, 0, 0, 0, 0], "go on from the beginning");
+    // A chunk of four bytes, as they are.
+    let chunk = b"\0\x04\0\0\0\x04\0\0\0half";
+    send.write_all(chunk).await.expect("written");
     send.finish().expect("open");
 
     let reply = recv.read_to_end(100).await.expect("answered");

@@ -32,7 +32,7 @@ mod transport;
 mod versions;
 mod writer;
 
-pub use bulk::{BulkError, BulkReader, BulkSource, BytesSource};
+pub use bulk::{BulkError, BulkReader, BulkSource, BytesSource, Progress};
 pub use config::{Config, Limits, TransportError};
 pub use failure::{FailureKind, PeerFailure};
 pub use handler::{BoxFuture, Handler, Refusal};
@@ -41,7 +41,7 @@ pub use limits::{
     APPEND_LANES, HELD_CONTROL_BYTES, JOIN_BURST, JOIN_INTERVAL, MAX_BATCH_ENVELOPES,
     MAX_BULK_HEADER_BYTES, MAX_EPOCHS, MAX_FRAME_BYTES, MAX_INBOUND_BULK, MAX_INBOUND_CONNECTIONS,
     MAX_INBOUND_JOINS, MAX_INBOUND_REQUEST_BYTES, MAX_INBOUND_REQUESTS, MAX_JOIN_BYTES,
-    MAX_OUTBOUND_BULK, MAX_REQUEST_BYTES,
+    MAX_OUTBOUND_BULK, MAX_REQUEST_BYTES, MIN_BULK_RATE,
 };
 pub use peer::PeerState;
 pub use peer_stats::{BulkStats, PeerStats};

@@ -45,6 +45,10 @@ pub(crate) const APPEND_FRAME_BYTES: usize = 1 << 20;
 pub(crate) const READ_CHUNK_BYTES: usize = 256 << 10;
 /// Bulk data is read from its source in pieces of so many bytes.
 pub(crate) const BULK_CHUNK_BYTES: usize = 256 << 10;
+/// Of a throttled transfer in pieces of at least so many bytes.
+pub(crate) const MIN_BULK_CHUNK_BYTES: usize = 4 << 10;
+/// Bulk data cannot be throttled below this many bytes per second: it would look like a stall.
+pub const MIN_BULK_RATE: u64 = 16 << 10;
 /// Beyond this many open connections an unknown address must first prove that it is its own.
 pub(crate) const VALIDATE_ADDRESS_ABOVE: usize = 64;
 /// Handshakes waiting to be looked at.

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use quinn::Connection;
+use tokio::time::Instant;
 
 use crate::failure::{FailureKind, PeerFailure};
 use crate::lane::Lane;
@@ -77,12 +78,19 @@ const fn lanes_count() -> usize {
 #[derive(Debug, Default)]
 pub(crate) struct BulkCounters {
     pub(crate) transfers: Counter,
-    pub(crate) bytes: Counter,
-    pub(crate) wire_bytes: Counter,
-    pub(crate) micros: Counter,
+    bytes: Counter,
+    wire_bytes: Counter,
+    micros: Counter,
 }
 
 impl BulkCounters {
+    /// One chunk more: its bytes, what they took on the wire, and since when.
+    pub(crate) fn chunk(&self, bytes: usize, wire_bytes: usize, began: Instant) {
+        self.bytes.add(bytes);
+        self.wire_bytes.add(wire_bytes);
+        self.micros.add(began.elapsed().as_micros() as usize);
+    }
+
     fn read(&self) -> BulkStats {
         BulkStats {
             transfers: self.transfers.get(),

@@ -7,6 +7,7 @@ use coracle_proto::NodeId;
 use quinn::{Connection, Endpoint};
 use tokio::sync::Semaphore;
 
+use crate::bulk::Throttle;
 use crate::config::Limits;
 use crate::handler::Handler;
 use crate::hello::Hello;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) request_slots: Semaphore,
     pub(crate) request_bytes: Semaphore,
     pub(crate) joins: Joins,
+    pub(crate) throttle: Throttle,
     pub(crate) inbound_bulk_slots: Semaphore,
     pub(crate) outbound_bulk_slots: Arc<Semaphore>,
     /// None once it is closed: a handle kept here would keep the socket open.
@@ -49,7 +51,6 @@ impl Shared {
     ) -> Self {
         Self {
             tls: Mutex::new(Arc::new(tls)),
-            limits,
             handler,
             hello,
             counters: Counters::default(),
@@ -57,6 +58,8 @@ impl Shared {
             request_slots: Semaphore::new(MAX_INBOUND_REQUESTS),
             request_bytes: Semaphore::new(MAX_INBOUND_REQUEST_BYTES),
             joins: Joins::new(),
+            throttle: Throttle::new(limits.bulk_rate),
+            limits,
             inbound_bulk_slots: Semaphore::new(MAX_INBOUND_BULK),
             outbound_bulk_slots: Arc::new(Semaphore::new(MAX_OUTBOUND_BULK)),
             endpoint: Mutex::new(Some(endpoint)),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use coracle_proto::{Envelope, NodeId};
 use tokio::task::JoinHandle;
 
-use crate::bulk::{self, BulkError, BulkReader, BulkSource};
+use crate::bulk::{self, BulkError, BulkReader, BulkSource, Progress};
 use crate::config::{Config, TransportError};
 use crate::handler::{Handler, Refusal};
 use crate::hello::Hello;
@@ -155,13 +155,14 @@ impl Transport {
     }
 
     /// Sends a large object on a connection of its own and returns the receiver's reply.
-    /// `progress` is told how many bytes were handed to the connection so far.
+    /// `progress` is told how much was handed to the connection so far; it begins where the receiver
+    /// asked to go on from.
     pub async fn send_bulk(
         &self,
         to: NodeId,
         header: Bytes,
         source: Box<dyn BulkSource>,
-        progress: Box<dyn FnMut(u64) + Send>,
+        progress: Box<dyn FnMut(Progress) + Send>,
     ) -> Result<Bytes, BulkError> {
         bulk::send(&self.shared, to, header, source, progress).await
     }
@@ -187,6 +188,17 @@ impl Transport {
         }
         tracing::info!(node = %self.node, "certificate exchanged");
         Ok(())
+    }
+
+    /// Sets the rate at which bulk data may leave this node, in bytes per second over all transfers,
+    /// from now on; 0 is no limit, and the lowest is [`MIN_BULK_RATE`](crate::MIN_BULK_RATE).
+    pub fn set_bulk_rate(&self, bytes_per_second: u64) {
+        self.shared.throttle.set(bytes_per_second);
+    }
+
+    /// The rate in force; 0 is no limit.
+    pub fn bulk_rate(&self) -> u64 {
+        self.shared.throttle.rate()
     }
 
     /// What happened between this node and a peer; `None` if it is unknown.

@@ -4,19 +4,27 @@
 //! After the hello there is one stream. Asking side: `u8` kind, frame with the header, and for a
 //! sending `u64` length and the data. Answering side: `u8` status, then a frame with the reply or
 //! the reason; for a fetch that is granted `u64` length and the data instead.
+//!
+//! From version 2 on data come in chunks, and not before their receiver has said from which offset
+//! on: for a sending `u8` status "go on" and `u64` offset; for a fetch, whose granted status is
+//! followed by a frame with a description and the `u64` length, `u64` offset.
 
+mod asking;
+mod chunk;
+mod data;
 mod reader;
 mod serve;
 mod source;
-mod transfer;
+mod throttle;
 
 use std::time::Duration;
 
 pub use reader::BulkReader;
 pub use source::{BulkSource, BytesSource};
 
+pub(crate) use asking::{fetch, send};
 pub(crate) use serve::serve_all;
-pub(crate) use transfer::{fetch, send};
+pub(crate) use throttle::Throttle;
 
 /// Kind: the asking side sends data.
 const SEND: u8 = 1;
@@ -29,6 +37,17 @@ const OK: u8 = 0;
 const REFUSED: u8 = 1;
 /// Status: too many transfers.
 const BUSY: u8 = 2;
+/// Status: the data are wanted, from the offset that follows on.
+const GO: u8 = 3;
+
+/// How far a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that are done, those included that the receiver had already.
+    pub bytes: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
 
 /// Why a bulk transfer failed. The receiver may have all of it unless the error says otherwise.
 #[derive(Debug, thiserror::Error)]

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use coracle_proto::{Envelope, GroupId, Message, NodeId, ReplicaId};
 use coracle_transport::identity::{Authority, Credentials};
 use coracle_transport::{
-    BoxFuture, BulkReader, BulkSource, BytesSource, Config, Handler, Limits, PeerFailure, Refusal,
-    Stats, Transport, TransportError, Versions,
+    BoxFuture, BulkError, BulkReader, BulkSource, BytesSource, Config, Handler, Limits,
+    PeerFailure, Refusal, Stats, Transport, TransportError, Versions,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -27,6 +27,7 @@ pub(crate) struct Recorder {
     /// Requests and bulk transfers need a permit to go on.
     pub(crate) gate: Semaphore,
     refuses: Mutex<Option<NodeId>>,
+    partial: Mutex<Vec<u8>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -47,6 +48,7 @@ impl Recorder {
             changed: Notify::new(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             refuses: Mutex::default(),
+            partial: Mutex::default(),
         }
     }
 
@@ -67,6 +69,27 @@ impl Recorder {
     /// From now on this node may not connect.
     pub(crate) fn refuse(&self, node: NodeId) {
         *self.refuses.lock().expect("lock") = Some(node);
+    }
+
+    /// What has come of a transfer headed `resume`.
+    pub(crate) fn partial(&self) -> Vec<u8> {
+        self.partial.lock().expect("lock").clone()
+    }
+
+    /// Goes on from what is there.
+    async fn resume(&self, mut reader: BulkReader) -> Result<Bytes, String> {
+        let failed = |error: BulkError| {
+            self.note(|seen| seen.bulk_failed.push(error.to_string()));
+            error.to_string()
+        };
+        let had = self.partial().len() as u64;
+        reader.resume_at(had).await.map_err(failed)?;
+        while let Some(chunk) = reader.read().await.map_err(failed)? {
+            self.partial.lock().expect("lock").extend_from_slice(&chunk);
+            self.note(|seen| seen.bulk_begun += 1);
+            self.gate.acquire().await.expect("open").forget();
+        }
+        Ok(Sum::of(&self.partial()))
     }
 
     fn note(&self, what: impl FnOnce(&mut Seen)) {
@@ -157,6 +180,9 @@ impl Handler for Recording {
             if header == "no" {
                 return Err("header says no".to_owned());
             }
+            if header == "resume" {
+                return recorder.resume(reader).await;
+            }
             let mut sum = Sum::default();
             loop {
                 match reader.read().await {
@@ -184,9 +210,31 @@ impl Handler for Recording {
                 .ok()
                 .and_then(|text| text.parse().ok())
                 .ok_or("header is no number")?;
-            let source: Box<dyn BulkSource> = Box::new(BytesSource::new(pattern(length)));
+            let source: Box<dyn BulkSource> = Box::new(Pattern(BytesSource::new(pattern(length))));
             Ok(source)
         })
+    }
+}
+
+/// Says what it is.
+#[derive(Debug)]
+struct Pattern(BytesSource);
+
+impl BulkSource for Pattern {
+    fn length(&self) -> u64 {
+        self.0.length()
+    }
+
+    fn description(&self) -> Bytes {
+        Bytes::from("a pattern")
+    }
+
+    fn seek(&mut self, offset: u64) -> std::io::Result<()> {
+        self.0.seek(offset)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
     }
 }
 
