@@ -19,6 +19,45 @@ pub(super) enum Bulk {
         /// SHA-256 of them.
         digest: Digest,
     },
+    /// The newest snapshot that the asked node has of a group.
+    Newest {
+        /// The group.
+        group: u64,
+        /// An older one is of no use.
+        at_least: u64,
+    },
+}
+
+/// What a snapshot that is fetched is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Given {
+    last: (u64, u64),
+    pub(super) digest: Digest,
+}
+
+impl Given {
+    pub(super) fn new(last: LogId, digest: Digest) -> Self {
+        Self {
+            last: (last.term, last.index),
+            digest,
+        }
+    }
+
+    pub(super) fn last(&self) -> LogId {
+        LogId {
+            term: self.last.0,
+            index: self.last.1,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        let bytes = postcard::to_stdvec(self);
+        Bytes::from(bytes.expect("owned values without maps of unknown length always encode"))
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        postcard::from_bytes(bytes).map_err(|error| format!("malformed description: {error}"))
+    }
 }
 
 /// What the receiver of a snapshot needs to know beforehand.

@@ -125,7 +125,9 @@ impl Handler for PeerHandler {
                         () = stopped => Err("the node is stopping".to_owned()),
                     }
                 }
-                Bulk::Plugin { .. } => Err("plugins are fetched, not sent".to_owned()),
+                Bulk::Plugin { .. } | Bulk::Newest { .. } => {
+                    Err("this is fetched, not sent".to_owned())
+                }
             }
         })
     }
@@ -138,8 +140,12 @@ impl Handler for PeerHandler {
         let shell = self.shell.upgrade();
         Box::pin(async move {
             let shell = shell.ok_or("the node is stopping")?;
-            let Bulk::Plugin { digest } = Bulk::decode(&header)? else {
-                return Err("only plugins can be fetched".to_owned());
+            let digest = match Bulk::decode(&header)? {
+                Bulk::Plugin { digest } => digest,
+                Bulk::Newest { group, at_least } => {
+                    return transfer::give(&shell, GroupId(group), at_least).await;
+                }
+                Bulk::Snapshot(_) => return Err("this is sent, not fetched".to_owned()),
             };
             let plugins = Arc::clone(&shell.plugins);
             let bytes = tokio::task::spawn_blocking(move || plugins.read(digest))

@@ -38,6 +38,25 @@ pub trait Snapshots: Send + Sync + fmt::Debug {
     /// Begins to receive a file from a peer as raw bytes.
     fn receive(&self, group: GroupId) -> Result<Box<dyn SnapshotReceiver>, SnapshotError>;
 
+    /// As `receive`, for a file whose name is known beforehand: what came of it before a connection
+    /// broke is kept, and the answer says how many bytes that is. From the beginning, if nothing is
+    /// kept or another receiver is at it.
+    fn resume(
+        &self,
+        group: GroupId,
+        last: LogId,
+        digest: &Digest,
+    ) -> Result<(Box<dyn SnapshotReceiver>, u64), SnapshotError> {
+        let _ = (last, digest);
+        Ok((self.receive(group)?, 0))
+    }
+
+    /// The group's newest complete file, if there is one.
+    fn newest(&self, group: GroupId) -> Result<Option<(LogId, Digest)>, SnapshotError> {
+        let _ = group;
+        Ok(None)
+    }
+
     /// Removes the group's files that are older than the newest named one and not named (all, if
     /// none is named). A newer one is on its way to be named.
     fn retain(&self, group: GroupId, keep: &[SnapshotRef]) -> Result<(), SnapshotError>;

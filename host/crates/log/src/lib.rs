@@ -38,5 +38,5 @@ pub use options::Options;
 pub use overlay::Overlay;
 pub use reader::Reader;
 pub use real_disk::{RealDisk, free_bytes};
-pub use snapshot_files::SnapshotFiles;
+pub use snapshot_files::{MAX_PARTIAL_FILES, SnapshotFiles};
 pub use store::{Replacement, Store};

@@ -1,8 +1,9 @@
 //! The folder of snapshot files.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coracle_driver::{
     Digest, Disk, SnapshotError, SnapshotReader, SnapshotReceiver, SnapshotRef, SnapshotWriter,
@@ -17,6 +18,10 @@ use crate::snapshot_writer::FileWriter;
 
 const EXTENSION: &str = "snapshot";
 const TEMPORARY_EXTENSION: &str = "tmp";
+const PARTIAL_EXTENSION: &str = "partial";
+
+/// Files that are kept although they did not arrive whole, over all groups; one per group.
+pub const MAX_PARTIAL_FILES: usize = 8;
 
 /// Hex digits of the digest in a file's name.
 const NAME_DIGEST_BYTES: usize = 8;
@@ -31,6 +36,8 @@ pub(crate) struct Folder {
     path: PathBuf,
     /// Number of the next temporary file.
     next: AtomicU64,
+    /// Partial files that a receiver writes to.
+    pub(crate) partial: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl SnapshotFiles {
@@ -51,6 +58,7 @@ impl SnapshotFiles {
             disk,
             path: folder.to_owned(),
             next: AtomicU64::new(0),
+            partial: Mutex::default(),
         })))
     }
 }
@@ -128,23 +136,56 @@ impl Snapshots for SnapshotFiles {
         )?))
     }
 
+    fn resume(
+        &self,
+        group: GroupId,
+        last: LogId,
+        digest: &Digest,
+    ) -> Result<(Box<dyn SnapshotReceiver>, u64), SnapshotError> {
+        let path = self.0.named(group, last, digest);
+        let path = path.with_extension(PARTIAL_EXTENSION);
+        if !self.0.partials().insert(path.clone()) {
+            return Ok((self.receive(group)?, 0));
+        }
+        let receiver = self
+            .0
+            .make_room(group, &path)
+            .and_then(|()| FileReceiver::resume(self.0.clone(), path.clone(), group));
+        match receiver {
+            Ok((receiver, len)) => Ok((Box::new(receiver), len)),
+            Err(error) => {
+                self.0.partials().remove(&path);
+                Err(error)
+            }
+        }
+    }
+
+    fn newest(&self, group: GroupId) -> Result<Option<(LogId, Digest)>, SnapshotError> {
+        let newest = self.0.files_of(group, EXTENSION)?.into_iter().max();
+        let Some(path) = newest else {
+            return Ok(None);
+        };
+        let (reader, digest) = FileReader::open(&*self.0.disk, &path)?;
+        Ok(Some((reader.last(), digest)))
+    }
+
     fn retain(&self, group: GroupId, keep: &[SnapshotRef]) -> Result<(), SnapshotError> {
         let named = |it: &SnapshotRef| self.0.named(group, it.last, &it.digest);
         let keep: Vec<_> = keep.iter().map(named).collect();
         let newest = keep.iter().max();
         let name = self.0.path.display().to_string();
         let failed = || io_error("clearing the folder", &name);
-        let prefix = format!("{group}-");
         let mut removed = false;
-        for file in self.0.disk.list(&self.0.path).map_err(failed())? {
-            let own = file
-                .file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| name.starts_with(&prefix));
-            let finished = file.extension().is_some_and(|it| it == EXTENSION);
-            // A newer file was just finished and is about to be named.
-            let superseded = newest.is_none_or(|newest| file < *newest);
-            if own && finished && superseded && !keep.contains(&file) {
+        // A newer file was just finished and is about to be named, or is on its way in.
+        let superseded = |file: &PathBuf| newest.is_none_or(|newest| file < newest);
+        for file in self.0.files_of(group, EXTENSION)? {
+            if superseded(&file) && !keep.contains(&file) {
+                self.0.disk.remove(&file).map_err(failed())?;
+                removed = true;
+            }
+        }
+        for file in self.0.files_of(group, PARTIAL_EXTENSION)? {
+            if superseded(&file) && !self.0.partials().contains(&file) {
                 self.0.disk.remove(&file).map_err(failed())?;
                 removed = true;
             }
@@ -161,6 +202,51 @@ impl Folder {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.path
             .join(format!("{group}-{number}.{TEMPORARY_EXTENSION}"))
+    }
+
+    /// The files of a group with this extension.
+    fn files_of(&self, group: GroupId, extension: &str) -> Result<Vec<PathBuf>, SnapshotError> {
+        let prefix = format!("{group}-");
+        let own = |file: &PathBuf| {
+            let name = file.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with(&prefix))
+        };
+        let mut files = self.files(extension)?;
+        files.retain(own);
+        Ok(files)
+    }
+
+    fn files(&self, extension: &str) -> Result<Vec<PathBuf>, SnapshotError> {
+        let name = self.path.display().to_string();
+        let mut files = self
+            .disk
+            .list(&self.path)
+            .map_err(io_error("reading the folder", &name))?;
+        files.retain(|file| file.extension().is_some_and(|it| it == extension));
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    pub(crate) fn partials(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.partial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes partial files for one more to be begun: those of the same group, which it
+    /// supersedes, and others if there are too many. None that is being written to.
+    fn make_room(&self, group: GroupId, wanted: &Path) -> Result<(), SnapshotError> {
+        let name = self.path.display().to_string();
+        let own = self.files_of(group, PARTIAL_EXTENSION)?;
+        let mut all = self.files(PARTIAL_EXTENSION)?;
+        all.retain(|file| file != wanted && !self.partials().contains(file));
+        let (superseded, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|file| own.contains(file));
+        let too_many = (others.len() + 1).saturating_sub(MAX_PARTIAL_FILES);
+        for file in superseded.iter().chain(others.iter().take(too_many)) {
+            self.disk
+                .remove(file)
+                .map_err(io_error("clearing the folder", &name))?;
+        }
+        Ok(())
     }
 
     /// Sorted by name, a group's files are in the order of their indexes.

@@ -7,6 +7,7 @@ use coracle_driver::{Digest, SnapshotError, SnapshotReceiver};
 use coracle_proto::GroupId;
 
 use crate::snapshot_files::Folder;
+use crate::snapshot_format::io_error;
 use crate::snapshot_reader::FileReader;
 use crate::snapshot_writer::Temporary;
 
@@ -32,6 +33,27 @@ impl FileReceiver {
     }
 }
 
+impl FileReceiver {
+    /// Goes on with what is there; answers how much that is.
+    pub(crate) fn resume(
+        folder: Arc<Folder>,
+        path: PathBuf,
+        group: GroupId,
+    ) -> Result<(Self, u64), SnapshotError> {
+        let temporary = Temporary::resume(folder, path)?;
+        let len = temporary
+            .file
+            .len()
+            .map_err(io_error("opening", &temporary.name))?;
+        let receiver = Self {
+            temporary,
+            group,
+            len,
+        };
+        Ok((receiver, len))
+    }
+}
+
 impl SnapshotReceiver for FileReceiver {
     fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
         self.temporary.write(self.len, bytes)?;
@@ -39,7 +61,9 @@ impl SnapshotReceiver for FileReceiver {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<(Digest, Vec<u8>), SnapshotError> {
+    fn finish(mut self: Box<Self>) -> Result<(Digest, Vec<u8>), SnapshotError> {
+        // Either it is what it should be, or to go on with it would lead to the same end.
+        self.temporary.discard();
         let disk = &*self.temporary.folder.disk;
         let (mut reader, digest) = FileReader::open(disk, &self.temporary.path)?;
         reader.verify(&digest)?;

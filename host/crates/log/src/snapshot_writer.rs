@@ -32,7 +32,16 @@ pub(crate) struct Temporary {
     pub(crate) file: Box<dyn File>,
     /// For messages.
     pub(crate) name: String,
-    published: bool,
+    fate: Fate,
+}
+
+/// What becomes of a temporary file that is let go of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Removed,
+    /// It is kept to be gone on with.
+    Kept,
+    Published,
 }
 
 impl Temporary {
@@ -47,8 +56,21 @@ impl Temporary {
             path,
             file,
             name,
-            published: false,
+            fate: Fate::Removed,
         })
+    }
+
+    /// Opens one that is kept if it is let go of early; only its owner, who has noted its path with
+    /// the folder, may be at it.
+    pub(crate) fn resume(folder: Arc<Folder>, path: PathBuf) -> Result<Self, SnapshotError> {
+        let mut temporary = Self::create(folder, path)?;
+        temporary.fate = Fate::Kept;
+        Ok(temporary)
+    }
+
+    /// It is of no use: it goes away in any case.
+    pub(crate) fn discard(&mut self) {
+        self.fate = Fate::Removed;
     }
 
     pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> Result<(), SnapshotError> {
@@ -60,17 +82,19 @@ impl Temporary {
     pub(crate) fn publish(mut self, head: &Head, digest: &Digest) -> Result<(), SnapshotError> {
         self.file.sync().map_err(io_error("syncing", &self.name))?;
         self.folder.publish(&self.path, head, digest)?;
-        self.published = true;
+        self.fate = Fate::Published;
         Ok(())
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.published {
+        if self.fate == Fate::Removed {
             // What cannot be removed now is removed at the next start.
             let _ = self.folder.disk.remove(&self.path);
         }
+        // Not before: who comes next must not meet what is being removed.
+        self.folder.partials().remove(&self.path);
     }
 }
 

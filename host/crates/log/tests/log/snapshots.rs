@@ -6,7 +6,7 @@ use std::sync::Arc;
 use coracle_driver::{
     Digest, Disk, Section, SnapshotError, SnapshotReader, SnapshotRef, Snapshots,
 };
-use coracle_log::{Fault, MemoryDisk, SnapshotFiles};
+use coracle_log::{Fault, MAX_PARTIAL_FILES, MemoryDisk, SnapshotFiles};
 use coracle_proto::{GroupId, LogId};
 
 use crate::fixture::configuration;
@@ -254,4 +254,70 @@ fn the_state_digest_is_that_of_the_state_alone() {
         digest(b"a", [b"one", b"two"]),
         digest(b"a", [b"one", b"six"])
     );
+}
+
+fn partial(files: &SnapshotFiles, group: u64, index: u64, digest: &Digest, bytes: &[u8]) -> u64 {
+    let (mut receiver, had) = files.resume(GroupId(group), at(index), digest).unwrap();
+    receiver.write(bytes).unwrap();
+    had
+}
+
+fn partials(disk: &MemoryDisk) -> usize {
+    let kept = listed(disk);
+    kept.iter().filter(|it| it.ends_with(".partial")).count()
+}
+
+#[test]
+fn a_file_that_broke_off_is_gone_on_with_even_after_a_restart() {
+    let (here, there) = (MemoryDisk::new(), MemoryDisk::new());
+    let sender = files(&here);
+    let digest = written(&sender, 9, 5000);
+    let all = raw(&mut *sender.open(G, at(9), &digest).unwrap());
+    assert_eq!(partial(&files(&there), 3, 9, &digest, &all[..2000]), 0);
+
+    let receiver = files(&there);
+    let (mut rest, had) = receiver.resume(G, at(9), &digest).unwrap();
+
+    assert_eq!(had, 2000);
+    let (mut other, none) = receiver.resume(G, at(9), &digest).unwrap();
+    assert_eq!(none, 0, "one at a time goes on with it");
+    other.write(b"of another sender").unwrap();
+    drop(other);
+    rest.write(&all[2000..]).unwrap();
+    assert_eq!(rest.finish().unwrap().0, digest);
+    assert_eq!(partials(&there), 0);
+    assert_eq!(receiver.newest(G).unwrap(), Some((at(9), digest)));
+    assert_eq!(receiver.newest(GroupId(4)).unwrap(), None);
+}
+
+#[test]
+fn a_partial_file_that_turns_out_wrong_is_not_gone_on_with_again() {
+    let disk = MemoryDisk::new();
+    let files = files(&disk);
+    let digest = Digest([7; 32]);
+    let (mut receiver, _) = files.resume(G, at(9), &digest).unwrap();
+    receiver.write(&bytes(3000)).unwrap();
+
+    receiver.finish().unwrap_err();
+
+    assert_eq!(partials(&disk), 0);
+    assert_eq!(partial(&files, 3, 9, &digest, b"again"), 0);
+}
+
+#[test]
+fn partial_files_are_few_and_go_when_something_newer_comes() {
+    let disk = MemoryDisk::new();
+    let files = files(&disk);
+    let digest = Digest([7; 32]);
+    for group in 10..10 + 3 * MAX_PARTIAL_FILES as u64 {
+        partial(&files, group, 9, &digest, b"some");
+    }
+    assert_eq!(partials(&disk), MAX_PARTIAL_FILES);
+
+    let last = 9 + 3 * MAX_PARTIAL_FILES as u64;
+    partial(&files, last, 12, &digest, b"newer");
+    assert_eq!(partials(&disk), MAX_PARTIAL_FILES, "one per group");
+    assert_eq!(partial(&files, last, 12, &digest, b" and more"), 5);
+    files.retain(GroupId(last), &[]).unwrap();
+    assert_eq!(partials(&disk), MAX_PARTIAL_FILES - 1);
 }
