@@ -9,7 +9,7 @@ use coracle_client::{Client, Endpoint, FsmStatus, Status};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::ports::Ports;
+use crate::ports::{MAX_PORTS, Ports};
 use crate::wait::eventually;
 
 /// A running (or partly running) cluster; its processes end with it.
@@ -18,14 +18,14 @@ pub struct Cluster {
     nodes: Vec<Node>,
     runtime: Runtime,
     folder: TempDir,
-    _ports: Ports,
+    ports: Ports,
 }
 
 #[derive(Debug)]
-struct Node {
-    config: PathBuf,
-    http: String,
-    process: Option<Child>,
+pub(crate) struct Node {
+    pub(crate) config: PathBuf,
+    pub(crate) http: String,
+    pub(crate) process: Option<Child>,
 }
 
 /// The component `name`, as `cargo xtask plugins` leaves it.
@@ -96,7 +96,8 @@ impl Cluster {
     /// Certificates and configuration of `count` nodes; none is started.
     pub fn init(count: u64) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let ports = Ports::take(u16::try_from(2 * count).expect("few nodes"));
+        // Room for nodes that join later.
+        let ports = Ports::take(MAX_PORTS);
         let output = Command::new(binary())
             .args(["init", "-o", "json", "--nodes", &count.to_string()])
             .args(["--base-port", &ports.base.to_string(), "--dir"])
@@ -129,7 +130,7 @@ impl Cluster {
             nodes,
             runtime,
             folder,
-            _ports: ports,
+            ports,
         }
     }
 
@@ -255,6 +256,34 @@ impl Cluster {
             .admin_timeout(Duration::from_secs(60))
             .build()
             .expect("a client")
+    }
+
+    /// A client of all nodes that there are or may be, up to `last`.
+    pub fn client_up_to(&self, last: u64) -> Client {
+        let endpoints = (1..=last).map(|id| {
+            let (_, http) = self.addresses(id);
+            let endpoint = format!("http://{http}").parse::<Endpoint>();
+            endpoint.expect("an address is an endpoint")
+        });
+        Client::builder(endpoints.collect())
+            .timeout(Duration::from_secs(10))
+            .admin_timeout(Duration::from_secs(60))
+            .build()
+            .expect("a client")
+    }
+
+    /// Where node `id` is, or will be: QUIC and HTTP.
+    pub fn addresses(&self, id: u64) -> (String, String) {
+        let port = self.ports.base + u16::try_from(2 * (id - 1)).expect("few nodes");
+        (
+            format!("127.0.0.1:{port}"),
+            format!("127.0.0.1:{}", port + 1),
+        )
+    }
+
+    /// Notes a node that a test has started itself; it must have the next id.
+    pub(crate) fn add(&mut self, node: Node) {
+        self.nodes.push(node);
     }
 
     /// Runs a future to its end.
@@ -385,7 +414,7 @@ impl Cluster {
         (first.applied_index, first.chain.clone())
     }
 
-    fn log_path(&self, id: u64) -> PathBuf {
+    pub(crate) fn log_path(&self, id: u64) -> PathBuf {
         self.folder.path().join(format!("n{id}.log"))
     }
 

@@ -1,6 +1,7 @@
 //! Clusters of real processes for the end-to-end tests.
 
 mod cluster;
+mod joining;
 mod load;
 mod ports;
 mod wait;

@@ -38,6 +38,15 @@ struct Shared {
 impl Load {
     /// Starts them on all nodes of a cluster.
     pub fn start(cluster: &Cluster, fsm: &str) -> Self {
+        Self::start_with(cluster, fsm, || cluster.client())
+    }
+
+    /// Starts them on all nodes that a cluster has or may come to have, up to `last`.
+    pub fn start_up_to(cluster: &Cluster, fsm: &str, last: u64) -> Self {
+        Self::start_with(cluster, fsm, || cluster.client_up_to(last))
+    }
+
+    fn start_with(cluster: &Cluster, fsm: &str, client: impl Fn() -> Client) -> Self {
         let shared = Arc::new(Shared {
             fsm: fsm.to_owned(),
             stop: AtomicBool::new(false),
@@ -49,7 +58,7 @@ impl Load {
         });
         let writers = (0..WRITERS)
             .map(|writer| {
-                let client = cluster.client();
+                let client = client();
                 let shared = Arc::clone(&shared);
                 cluster.runtime().spawn(write(writer, client, shared))
             })

@@ -9,6 +9,9 @@ const FIRST: u16 = 12_000;
 /// Ports in one block; the last one guards the others.
 const BLOCK: u16 = 32;
 
+/// Ports of a block that are for nodes.
+pub(crate) const MAX_PORTS: u16 = BLOCK - 2;
+
 const BLOCKS: u16 = 500;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -24,7 +27,7 @@ pub(crate) struct Ports {
 impl Ports {
     /// At least `count` ports that are free for UDP and TCP on loopback.
     pub(crate) fn take(count: u16) -> Self {
-        assert!(count < BLOCK, "a block has {BLOCK} ports");
+        assert!(count <= MAX_PORTS, "a block has {BLOCK} ports");
         let start = u16::try_from(std::process::id() % u32::from(BLOCKS)).unwrap_or(0);
         for _ in 0..BLOCKS {
             let block = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % BLOCKS;

@@ -29,6 +29,9 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// In what a peer says to a node that was removed for good.
 const REMOVED: &str = "was removed from this cluster";
 
+/// After a step that was refused.
+const RETRY_PAUSE: Duration = Duration::from_millis(300);
+
 /// Time for one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -320,6 +323,7 @@ async fn propose(shell: Arc<Shell>, command: DirectoryCommand) {
     let result = shell.at_leader(call, Instant::now() + STEP_TIMEOUT).await;
     if let Err(failure) = result {
         warn!(reason = failure.detail, "the members are reconciled again");
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
     shell.announce();
 }
