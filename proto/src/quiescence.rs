@@ -62,11 +62,10 @@ impl Raft {
                 leader: Some(leader),
                 quiet,
                 ..
-            }) if leader.node == node => {
+            }) if leader.node == node && *quiet => {
                 // There is nobody to ask; whoever times out first is to be elected.
-                if std::mem::take(quiet) {
-                    self.core.clock.restart_election();
-                }
+                *quiet = false;
+                self.core.clock.restart_election();
             }
             _ => {}
         }
@@ -208,7 +207,7 @@ mod tests {
     fn settled(config: Config) -> Raft {
         let without = Config {
             pre_vote: false,
-            ..config.clone()
+            ..config
         };
         let mut raft = elect(Raft::new(without, initial(&[1]), Instant(0), 0));
         raft.core.config = config;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use coracle_proto::{
     Change, Config, Configuration, ConfigurationChange, Effect, Entry, EntryKind, Envelope,
     GroupId, HardState, Index, Initial, Input, Instant, LogId, Message, NodeId, PersistId,
-    ProposalId, Raft, ReadId, ReplicaId, Role, SnapshotMeta, Term, TransferId, Transition,
+    ProposalId, Raft, ReadId, ReadMode, ReplicaId, Role, SnapshotMeta, Term, TransferId,
+    Transition,
 };
 
 /// Lines of trace that are kept for whoever wants them.
@@ -159,12 +160,15 @@ pub(crate) struct Cluster {
     pub(crate) hung: BTreeSet<u64>,
     /// Everybody that any configuration made a witness.
     pub(crate) witnesses: BTreeSet<ReplicaId>,
+    /// By how many thousandths the clocks of nodes run fast.
+    pub(crate) fast: BTreeMap<u64, i64>,
     configure: Box<dyn Fn(u64) -> Config>,
     /// Every effect as a line, in order.
     pub(crate) trace: Vec<String>,
     /// Reads and proposals that have not ended: where they were put, and what was committed then.
     pub(crate) open_reads: BTreeMap<ReadId, (u64, Index)>,
     pub(crate) open_proposals: BTreeMap<ProposalId, u64>,
+    pub(crate) open_transfers: BTreeMap<TransferId, u64>,
     jitter: u64,
     proposals: u64,
 }
@@ -191,10 +195,12 @@ impl Cluster {
             cut: BTreeSet::new(),
             hung: BTreeSet::new(),
             witnesses: BTreeSet::new(),
+            fast: BTreeMap::new(),
             configure: Box::new(configure),
             trace: Vec::new(),
             open_reads: BTreeMap::new(),
             open_proposals: BTreeMap::new(),
+            open_transfers: BTreeMap::new(),
             jitter: 1,
             proposals: 0,
         };
@@ -236,10 +242,11 @@ impl Cluster {
     /// Loses everything that is not durable and starts again.
     pub(crate) fn restart(&mut self, node: u64) {
         let jitter = self.next_jitter();
-        let (now, config) = (self.now, (self.configure)(node));
+        let (now, config) = (self.clock(node), (self.configure)(node));
         let id = self.nodes[&node].id;
         let config = Config { id, ..config };
         self.open_reads.retain(|_, (at, _)| *at != node);
+        self.open_transfers.retain(|_, at| *at != node);
         let state = self.node(node);
         state.writes.clear();
         state.events.clear();
@@ -271,12 +278,28 @@ impl Cluster {
         self.jitter >> 16
     }
 
+    /// The time that a node's clock shows.
+    pub(crate) fn clock(&self, node: u64) -> Instant {
+        let fast = self.fast.get(&node).copied().unwrap_or(0);
+        let rate = u64::try_from(1000 + fast).expect("clocks run forward");
+        Instant(self.now.0 / 1000 * rate + self.now.0 % 1000 * rate / 1000)
+    }
+
+    /// When a node's clock shows `local`, or a little later.
+    fn when(&self, node: u64, local: Instant) -> Instant {
+        let fast = self.fast.get(&node).copied().unwrap_or(0);
+        match u64::try_from(1000 + fast).expect("clocks run forward") {
+            1000 => local,
+            rate => Instant((local.0 / rate + 1) * 1000),
+        }
+    }
+
     /// Feeds one input and checks what must hold of every effect.
     pub(crate) fn step(&mut self, node: u64, input: Input) {
         if self.nodes[&node].down {
             return;
         }
-        let now = self.now;
+        let now = self.clock(node);
         if self.trace.len() > MAX_TRACE {
             self.trace.clear();
         }
@@ -386,6 +409,9 @@ impl Cluster {
         match effect {
             Effect::Accepted { id, .. } | Effect::Refused { id, .. } => {
                 assert_eq!(self.open_proposals.remove(id), Some(node), "{effect}");
+            }
+            Effect::TransferEnded { id, .. } => {
+                assert_eq!(self.open_transfers.remove(id), Some(node), "{effect}");
             }
             Effect::ReadRefused { id, .. } => {
                 let open = self.open_reads.remove(id);
@@ -522,7 +548,10 @@ impl Cluster {
                 .nodes
                 .iter()
                 .filter(|(_, node)| !node.down)
-                .filter_map(|(id, node)| Some((node.raft.deadline()?, *id)))
+                .filter_map(|(id, node)| {
+                    let (at, kind) = node.raft.deadline()?;
+                    Some(((self.when(*id, at), kind), *id))
+                })
                 .min_by_key(|((at, _), id)| (*at, *id));
             match due {
                 Some(((at, kind), id)) if at <= end => {
@@ -583,21 +612,27 @@ impl Cluster {
     }
 
     pub(crate) fn transfer(&mut self, node: u64, to: u64) {
-        let (id, to) = (TransferId(to), Some(NodeId(to)));
-        self.step(node, Input::Transfer { id, to });
+        self.proposals += 1;
+        self.transfer_as(self.proposals, node, Some(to));
     }
 
     pub(crate) fn read_at(&mut self, node: u64, id: u64) {
+        self.read_by(node, id, ReadMode::Index);
+    }
+
+    /// With a name of the transfer; to the best, if no node is named.
+    pub(crate) fn transfer_as(&mut self, id: u64, node: u64, to: Option<u64>) {
+        let id = TransferId(id);
+        self.open_transfers.insert(id, node);
+        let to = to.map(NodeId);
+        self.step(node, Input::Transfer { id, to });
+    }
+
+    pub(crate) fn read_by(&mut self, node: u64, id: u64, mode: ReadMode) {
         let id = ReadId(id);
         let before = self.committed.keys().last().copied().unwrap_or(0);
         self.open_reads.insert(id, (node, before));
-        self.step(
-            node,
-            Input::Read {
-                id,
-                mode: coracle_proto::ReadMode::Index,
-            },
-        );
+        self.step(node, Input::Read { id, mode });
     }
 
     /// Compacts the log of a node up to `index`, which it has applied.

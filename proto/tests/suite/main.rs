@@ -11,5 +11,6 @@ mod paper;
 mod pitfalls;
 mod quick;
 mod random;
+mod random_leadership;
 mod script;
 mod vectors;
