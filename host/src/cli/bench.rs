@@ -1,8 +1,11 @@
 //! `coracle bench`: how fast it is, beside what the disk allows.
 
+mod cluster;
 mod disk;
+mod groups;
 mod histogram;
 mod load;
+mod reads;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +29,10 @@ const MAX_SECONDS: u64 = 3600;
 pub(super) enum Bench {
     /// Commands per second and their latency, for each number of clients and size
     Apply(Apply),
+    /// Queries per second by how fresh they are
+    Reads(reads::Reads),
+    /// Many fsms: what they cost while nothing happens, and their throughput together
+    Groups(groups::Groups),
 }
 
 #[derive(Debug, Args)]
@@ -80,8 +87,11 @@ struct Report {
 
 impl Bench {
     pub(super) async fn run(&self, global: &Global) -> Result<(), Failure> {
-        let Self::Apply(apply) = self;
-        apply.run(global).await
+        match self {
+            Self::Apply(apply) => apply.run(global).await,
+            Self::Reads(reads) => reads.run(global).await,
+            Self::Groups(groups) => groups.run(global).await,
+        }
     }
 }
 

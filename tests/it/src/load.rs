@@ -71,6 +71,12 @@ impl Load {
         self.shared.count.load(Ordering::SeqCst)
     }
 
+    /// Writes that ended in an error after all attempts of the client.
+    pub fn failures(&self) -> Vec<String> {
+        let failures = self.shared.failures.lock();
+        failures.expect("no writer panicked").clone()
+    }
+
     /// Waits until `more` further writes were acknowledged.
     pub fn wait_for(&self, more: u64) {
         let goal = self.acknowledged() + more;

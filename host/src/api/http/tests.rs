@@ -1,6 +1,7 @@
 //! The HTTP layer over real loopback connections, with a service that is a few lines long.
 
 mod fake;
+mod operate;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -25,6 +25,9 @@ const ATTEMPT_SHARE: u32 = 3;
 const MIN_ATTEMPT: Duration = Duration::from_secs(1);
 /// The node is told to give up this much before the client does, so that its answer arrives.
 const GRACE: Duration = Duration::from_millis(500);
+/// How long to go round endpoints that all refuse to connect: nodes that restart together are back
+/// by then, and who named the wrong ones is told soon.
+const UNREACHABLE_PATIENCE: Duration = Duration::from_secs(2);
 /// Attempts kept for the error message.
 const MAX_ATTEMPTS_REPORTED: usize = 8;
 
@@ -121,6 +124,7 @@ impl Client {
     pub(super) async fn send(&self, call: &Call) -> Result<Reply, ClientError> {
         let deadline = Instant::now() + call.limit;
         let mut history = History::default();
+        let patience = Instant::now() + UNREACHABLE_PATIENCE;
         let mut pause = BACKOFF.0;
         loop {
             let at = self.inner.current();
@@ -130,8 +134,12 @@ impl Client {
                 Err(failed) => failed,
             };
             let (next, problem) = self.judge(call, endpoint, failed, &mut history)?;
-            let exhausted = history.unreachable >= self.inner.endpoints.len();
-            let wait = if next == Next::Backoff {
+            let nobody = history.unreachable >= self.inner.endpoints.len();
+            let exhausted = nobody && (!self.inner.retries || Instant::now() >= patience);
+            if nobody {
+                history.unreachable = 0;
+            }
+            let wait = if next == Next::Backoff || nobody {
                 pause
             } else {
                 Duration::ZERO
