@@ -50,7 +50,7 @@ pub(crate) struct Core {
     /// The last index told in [`Effect::Commit`], or covered by the snapshot.
     pub(crate) announced: Index,
     /// While the own log does not: highest term of a log that was seen to have this replica in
-    /// its configuration.
+    /// its configuration, or a term above it.
     pub(crate) known_in: Term,
     /// Index of the last configuration told in [`Effect::ConfigurationCommitted`].
     pub(crate) configuration_told: Index,
@@ -77,14 +77,15 @@ impl Core {
         self.hard_state = hard_state;
     }
 
-    /// Whether this replica may campaign: it votes in the configuration in force, or in the one
-    /// committed below an uncommitted change that takes its vote (thesis §4.2.2). Never a witness,
-    /// whose log lacks the payloads.
+    /// Whether this replica may campaign: it votes in the configuration in force, or in one below it
+    /// that may be the last committed one, so that a change that takes its vote is not committed
+    /// (thesis §4.2.2): its log may be the longest. Never a witness, whose log lacks the payloads.
     pub(crate) fn is_promotable(&self) -> bool {
-        let electable = |configuration: &Configuration| {
-            configuration.is_voter(self.id()) && !configuration.is_witness(self.id())
-        };
-        electable(self.log.configuration()) || electable(self.configuration_committed())
+        let id = self.id();
+        let electable = |c: &Configuration| c.is_voter(id) && !c.is_witness(id);
+        let committed = self.configuration_committed();
+        let mut above = self.log.configurations(committed.index, Index::MAX);
+        electable(committed) || above.any(electable)
     }
 
     /// Says something as of the current term, once that term is durable.
@@ -122,6 +123,7 @@ impl Core {
 
     /// Drops `from` and everything after it, to be overwritten in this step.
     pub(crate) fn truncate(&mut self, from: Index) {
+        self.known_in = self.known_in.max(self.term());
         self.log.truncate(from);
         self.writes.truncate(from);
     }

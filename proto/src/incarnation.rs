@@ -73,8 +73,8 @@ mod tests {
         vote,
     };
     use crate::{
-        Change, Config, Configuration, Envelope, GroupId, Initial, Input, Instant, Message, NodeId,
-        Raft, ReplicaId, Term, VoteKind,
+        Change, Config, Configuration, Envelope, GroupId, HardState, Initial, Input, Instant,
+        Message, NodeId, Raft, ReplicaId, Term, VoteKind,
     };
 
     fn one(born: u64) -> ReplicaId {
@@ -152,6 +152,26 @@ mod tests {
         let group = GroupId(8);
         let foreign = to(one(9), 9, heartbeat(0, 0));
         assert!(!raft.gives_way_to(&Envelope { group, ..foreign }));
+    }
+
+    /// Else a stale candidate brings a dead replica back, with an empty log, and gets its vote.
+    #[test]
+    fn a_restarted_replica_with_an_empty_log_gives_way_only_beyond_its_term() {
+        let config = Config {
+            id: one(5),
+            ..config(1)
+        };
+        let restarted = Initial {
+            hard_state: HardState {
+                term: 6,
+                vote: None,
+            },
+            ..Initial::default()
+        };
+        let raft = Raft::new(config, restarted, Instant(0), 0);
+        assert!(!raft.gives_way_to(&to(replica(1), 7, vote(VoteKind::Pre, id(5, 25)))));
+        assert!(!raft.gives_way_to(&to(replica(1), 6, heartbeat(0, 0))));
+        assert!(raft.gives_way_to(&to(one(9), 6, heartbeat(0, 0))));
     }
 
     #[test]

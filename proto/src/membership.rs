@@ -38,13 +38,13 @@ impl Raft {
         let State::Leader(leader) = &mut self.state else {
             return Ok(());
         };
-        leader.leave_joint(&mut self.core)?;
         leader.forget_the_told(&self.core);
         if leader.is_removed(&self.core) {
             leader.hand_over(&mut self.core);
             self.become_follower(None);
+            return Ok(());
         }
-        Ok(())
+        leader.leave_joint(&mut self.core)
     }
 }
 
@@ -167,11 +167,11 @@ impl Leader {
         }
     }
 
-    /// Whether it is committed that this leader is no voter. Not while a joint configuration has to
-    /// be left: somebody has to do it.
+    /// Whether it is committed that this leader is no voter, in neither half of a joint
+    /// configuration.
     fn is_removed(&self, core: &Core) -> bool {
         let now = core.log.configuration();
-        !now.is_voter(core.id()) && !now.is_joint() && now.index <= core.commit
+        !now.is_voter(core.id()) && now.index <= core.commit
     }
 
     /// Spares the group an election timeout: the voter that has most of the log campaigns at once.
@@ -194,11 +194,12 @@ impl Core {
         self.log.configuration().is_member(id) || self.configuration_committed().is_member(id)
     }
 
-    /// Whether `id` is known to be no member any more, for good: it was born before the committed
-    /// configuration that lacks it, and no replica comes back.
+    /// Whether `id` is known to be no member, for good: the entry that would have added it is
+    /// committed, the committed configuration lacks it, and no replica comes back.
     pub(crate) fn is_removed(&self, id: ReplicaId) -> bool {
         let committed = self.configuration_committed();
-        id.born < committed.index && !committed.is_member(id)
+        let settled = 0 < id.born && id.born <= self.commit || id.born < committed.index;
+        settled && !committed.voters.is_empty() && !committed.is_member(id)
     }
 
     /// Announces the configurations that are committed now.

@@ -61,7 +61,7 @@ impl Raft {
                 log,
                 commit: applied,
                 announced: applied,
-                known_in: 0,
+                known_in: hard_state.term,
                 configuration_told: 0,
                 writes: Writes::default(),
                 questions: jitter,

@@ -22,16 +22,38 @@ impl Leader {
     /// Feeds every peer. `even_empty`: also those that have everything, to tell them the commit
     /// index.
     pub(crate) fn replicate_all(&mut self, core: &mut Core, even_empty: bool) {
+        let limit = self.witness_limit(core);
         for (to, peer) in &mut self.peers {
             let news = even_empty && tells_commit(peer, core);
-            feed(core, *to, peer, news);
+            feed(core, *to, peer, limit, news);
         }
     }
 
-    /// The own disk has gone on.
+    /// A full voter has more on its disk than before.
     pub(crate) fn feed_witnesses(&mut self, core: &mut Core) {
+        if core.log.configuration().witnesses.is_empty() {
+            return;
+        }
+        let limit = self.witness_limit(core);
         let witnesses = self.peers.iter_mut().filter(|(_, peer)| peer.witness);
-        witnesses.for_each(|(to, peer)| feed(core, *to, peer, false));
+        witnesses.for_each(|(to, peer)| feed(core, *to, peer, limit, false));
+    }
+
+    /// What witnesses may have: what is durable at a full voter, of both halves. A witness alone
+    /// with an entry would refuse its vote to everybody who could lead.
+    fn witness_limit(&self, core: &Core) -> Index {
+        let now = core.log.configuration();
+        if now.witnesses.is_empty() {
+            return Index::MAX;
+        }
+        let durable = |id: &ReplicaId| match self.peers.get(id) {
+            Some(peer) => peer.matched,
+            None if *id == core.id() => core.log.durable(),
+            None => 0,
+        };
+        let halves = [&now.voters, &now.outgoing].into_iter();
+        let highest = halves.filter_map(|half| half.difference(&now.witnesses).map(durable).max());
+        highest.min().unwrap_or(0)
     }
 
     pub(crate) fn on_append_reply(
@@ -54,6 +76,9 @@ impl Leader {
                 let untold = tells_commit(peer, core);
                 if !(news && self.advance_commit(core)) {
                     self.replicate(core, from, untold);
+                }
+                if news {
+                    self.feed_witnesses(core);
                 }
             }
             AppendOutcome::Rejected { rejected, hint } => {
@@ -126,16 +151,17 @@ impl Leader {
     }
 
     fn replicate(&mut self, core: &mut Core, to: ReplicaId, even_empty: bool) {
+        let limit = self.witness_limit(core);
         if let Some(peer) = self.peers.get_mut(&to) {
-            feed(core, to, peer, even_empty);
+            feed(core, to, peer, limit, even_empty);
         }
     }
 }
 
 /// Sends everything that the peer's window admits.
-fn feed(core: &mut Core, to: ReplicaId, peer: &mut Progress, mut even_empty: bool) {
+fn feed(core: &mut Core, to: ReplicaId, peer: &mut Progress, limit: Index, mut even_empty: bool) {
     loop {
-        match plan(core, peer, even_empty) {
+        match plan(core, peer, limit, even_empty) {
             Plan::Nothing => return,
             Plan::Append(entries) => send_append(core, to, peer, entries),
             Plan::ReadLog { from, through } => {
@@ -177,18 +203,7 @@ fn offer_snapshot(core: &mut Core, to: ReplicaId, peer: &mut Progress) {
     peer.on_snapshot_sent();
 }
 
-/// A witness gets what is durable at the leader: a witness alone with an entry would refuse its
-/// vote to everybody who could lead.
-fn last_for(core: &Core, peer: &Progress) -> Index {
-    let (last, durable) = (core.log.last().index, core.log.durable());
-    if peer.witness {
-        last.min(durable)
-    } else {
-        last
-    }
-}
-
-fn plan(core: &Core, peer: &Progress, even_empty: bool) -> Plan {
+fn plan(core: &Core, peer: &Progress, limit: Index, even_empty: bool) -> Plan {
     let (config, log) = (&core.config, &core.log);
     let (probing, full) = match &peer.feed {
         Feed::Snapshot { .. } | Feed::Probe { paused: true } => return Plan::Nothing,
@@ -198,7 +213,8 @@ fn plan(core: &Core, peer: &Progress, even_empty: bool) -> Plan {
     if peer.next <= log.floor().index {
         return Plan::Snapshot;
     }
-    let (next, last) = (peer.next, last_for(core, peer));
+    let limit = if peer.witness { limit } else { Index::MAX };
+    let (next, last) = (peer.next, log.last().index.min(limit));
     let reading = peer.reading.is_some() && !probing;
     if full || reading || next > last {
         return if probing || even_empty {
@@ -216,7 +232,7 @@ fn plan(core: &Core, peer: &Progress, even_empty: bool) -> Plan {
         return Plan::Append(Vec::new());
     }
     let most = u64::try_from(max_entries).unwrap_or(u64::MAX);
-    let through = log.uncached().min(next.saturating_add(most - 1));
+    let through = log.uncached().min(last).min(next.saturating_add(most - 1));
     Plan::ReadLog {
         from: next,
         through,

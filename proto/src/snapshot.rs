@@ -24,6 +24,7 @@ impl Core {
             self.follow_commit(last.index, last.index);
         } else {
             self.writes.truncate(self.commit + 1);
+            self.known_in = self.known_in.max(self.term());
             self.log.install(&meta, self.commit);
             self.commit = last.index;
             self.announced = last.index;

@@ -453,6 +453,51 @@ fn a_replica_whose_removal_is_committed_votes_and_answers_but_does_not_campaign(
     assert_eq!(effects, ["send n1.0->n3.0 t2 vote granted"]);
 }
 
+/// It may have the longest log, and it votes in the joint configuration that the others have.
+#[test]
+fn a_restarted_replica_campaigns_though_it_votes_only_between_the_known_commit_and_the_last() {
+    let learner = of(2, &[1, 2, 3])
+        .simple(3, &[Learner(node(1))])
+        .expect("one voter");
+    let known = Initial {
+        configurations: vec![of(0, &[2, 3]), of(2, &[1, 2, 3]), learner],
+        ..initial(&[1, 1, 1])
+    };
+    let mut raft = Raft::new(config(1), known, Instant(0), 0);
+    step(&mut raft, Input::Campaign { jitter: 0 });
+    assert_eq!(raft.role(), Role::Candidate);
+
+    step(&mut raft, from(2, 1, heartbeat(3, 0)));
+    step(&mut raft, from(2, 2, heartbeat(3, 0)));
+    step(&mut raft, Input::Campaign { jitter: 0 });
+    assert_eq!(raft.role(), Role::Follower, "its demotion is committed");
+}
+
+/// Of an addition that was overwritten.
+#[test]
+fn a_replica_whose_addition_never_was_is_nobody_once_its_index_is_committed() {
+    let mut raft = follower(&[1, 1, 1]);
+    let never = ReplicaId {
+        born: 3,
+        ..replica(4)
+    };
+    let ask = || {
+        Input::Received(Envelope {
+            group: GroupId(7),
+            from: never,
+            to: replica(1),
+            term: 9,
+            message: vote(VoteKind::Real, id(2, 3)),
+        })
+    };
+    step(&mut raft, from(2, 1, heartbeat(2, 0)));
+    let mut early = raft.clone();
+    step(&mut early, ask());
+    assert_eq!(early.status().hard_state.term, 9);
+    step(&mut raft, from(2, 1, heartbeat(3, 0)));
+    assert_eq!(step(&mut raft, ask()), ["send n1.0->n4.3 t1 vote refused"]);
+}
+
 #[test]
 fn a_change_that_is_overwritten_leaves_no_trace() {
     let mut raft = follower(&[1]);
@@ -590,6 +635,22 @@ fn a_witness_votes_and_acknowledges_but_gets_no_payloads() {
     assert_eq!(raft.status().commit, 3, "of entry 4, two of four");
     step(&mut raft, answer(matched(4)));
     assert_eq!(raft.status().commit, 4);
+}
+
+/// Else, once that leader is gone, the witness refuses its vote to the only one who can lead.
+#[test]
+fn a_witness_gets_nothing_that_only_a_leader_without_a_vote_has_on_its_disk() {
+    let mut known = initial(&[1]);
+    known.configurations[0].witnesses = [replica(3)].into();
+    let mut raft = commit_opening(elect(Raft::new(config(1), known, Instant(0), 0)));
+    step(&mut raft, change(&[Remove(node(1))]));
+    let durable = step(&mut raft, persisted(2, 3));
+    assert_eq!(durable, NOTHING);
+    let effects = step(&mut raft, from(2, 2, matched(3)));
+    assert_eq!(
+        effects,
+        ["send n1.0->n3.0 t2 append prev=2/2 [2/3 configuration] commit=2"]
+    );
 }
 
 #[test]
