@@ -112,6 +112,7 @@ pub(crate) fn router(
         .route("/v1/fsms/{fsm}/barrier", post(leader::barrier))
         .route("/v1/fsms/{fsm}/upgrade", post(fsm::upgrade))
         .route("/v1/fsms/{fsm}/snapshot", post(fsm::snapshot))
+        .route("/v1/fsms/{fsm}/placement", put(members::place))
         .route("/v1/members/{node}/{operation}", post(members::change))
         .route(
             "/v1/members/{node}",

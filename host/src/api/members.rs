@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use coracle_client::{
-    ChangeMember, CreateToken, MemberChanged, MemberList, TokenCreated, TokenList, TokenRevoked,
+    ChangeMember, CreateToken, MemberChanged, MemberList, PlaceFsm, Placed, TokenCreated,
+    TokenList, TokenRevoked,
 };
 
 use super::Future;
@@ -20,6 +21,9 @@ pub trait Members: Send + Sync {
         change: ChangeMember,
         timeout: Duration,
     ) -> Future<'_, MemberChanged>;
+
+    /// Says where an fsm is to run; answers when that is recorded.
+    fn place_fsm(&self, name: String, place: PlaceFsm, timeout: Duration) -> Future<'_, Placed>;
 
     /// Makes a join token.
     fn create_token(&self, token: CreateToken, timeout: Duration) -> Future<'_, TokenCreated>;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use coracle_client::{Client, CreateFsm, DigestHex, FsmInfo, LimitOverrides};
+use coracle_client::{Client, CreateFsm, DigestHex, FsmInfo, LimitOverrides, PlaceFsm};
 use serde_json::{Map, Value};
 
-use super::{Failure, Global, console, plugin, progress};
+use super::{Failure, Global, console, members, plugin, progress};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Fsm {
@@ -19,6 +19,8 @@ pub(super) enum Fsm {
         /// The fsm
         name: String,
     },
+    /// Say on which nodes an fsm is to run; it goes there without stopping
+    Place(Place),
     /// Remove an fsm and its state, for good
     Remove {
         /// The fsm
@@ -58,6 +60,44 @@ pub(super) struct Upgrade {
     /// The plugin: a file, which is uploaded, or the digest of one that was
     #[arg(value_name = "FILE|SHA256")]
     plugin: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  coracle fsm place kv --node n1,n2,n4")]
+pub(super) struct Place {
+    /// The fsm
+    name: String,
+    /// A node it is to run on; repeat it, or separate with commas
+    #[arg(
+        long = "node",
+        value_name = "NODE",
+        value_delimiter = ',',
+        required_unless_present = "all"
+    )]
+    nodes: Vec<String>,
+    /// On all nodes, also those that come later
+    #[arg(long, conflicts_with = "nodes")]
+    all: bool,
+}
+
+impl Place {
+    async fn run(&self, client: &Client, global: &Global) -> Result<(), Failure> {
+        let list = client.members().await?;
+        let ids = self.nodes.iter().map(|node| members::resolve(&list, node));
+        let nodes = match self.all {
+            true => None,
+            false => Some(ids.collect::<Result<Vec<_>, _>>()?),
+        };
+        let placed = client.place_fsm(&self.name, &PlaceFsm { nodes }).await?;
+        members::wait_for_groups(client, &self.name, global).await?;
+        if global.json() {
+            return console::json(&placed);
+        }
+        console::say(&format!("fsm {} runs where it is to run", placed.name));
+        Ok(())
+    }
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -103,6 +143,7 @@ impl Fsm {
                     print(&[info])
                 }
             }
+            Self::Place(place) => place.run(&client, global).await,
             Self::Remove { name } => {
                 let label = format!("removing {name}");
                 let removed = progress::during(&label, client.remove_fsm(name)).await?;

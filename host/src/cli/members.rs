@@ -162,7 +162,7 @@ impl Members {
 }
 
 /// The id of a node that is named by id or name.
-fn resolve(list: &MemberList, text: &str) -> Result<u64, Failure> {
+pub(super) fn resolve(list: &MemberList, text: &str) -> Result<u64, Failure> {
     let named = list
         .members
         .iter()
@@ -260,12 +260,30 @@ async fn wait(
     change: &MemberChange,
     global: &Global,
 ) -> Result<(), Failure> {
+    wait_until(client, global, |list| outstanding(list, node, change)).await
+}
+
+/// Waits until the group of one fsm has the members that it is to have.
+pub(super) async fn wait_for_groups(
+    client: &Client,
+    fsm: &str,
+    global: &Global,
+) -> Result<(), Failure> {
+    let left = |list: &MemberList| list.pending.iter().find(|name| *name == fsm).cloned();
+    wait_until(client, global, left).await
+}
+
+async fn wait_until(
+    client: &Client,
+    global: &Global,
+    left: impl Fn(&MemberList) -> Option<String>,
+) -> Result<(), Failure> {
     let started = Instant::now();
     let patience = global.timeout.unwrap_or(PATIENCE);
     let mut said = started;
     loop {
         let left = match client.members().await {
-            Ok(list) => outstanding(&list, node, change),
+            Ok(list) => left(&list),
             // Whoever led may have been the one that goes.
             Err(error) => Some(error.to_string()),
         };
@@ -280,8 +298,8 @@ async fn wait(
             return Err(Failure::new(
                 Exit::TimedOut,
                 format!(
-                    "the change is recorded, but {left} has not followed within {patience:?}; it goes \
-                 on by itself, see `coracle members list`"
+                    "the change is recorded, but {left} has not followed within {patience:?}; it \
+                     goes on by itself, see `coracle members list`"
                 ),
             ));
         }

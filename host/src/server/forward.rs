@@ -56,6 +56,7 @@ impl Shell {
     async fn attempt(self: &Arc<Self>, call: &Call, deadline: Instant) -> Result<Reply, Failure> {
         let failure = match self.execute(call.clone(), deadline).await {
             Err(failure) if failure.code == Code::NotLeader => failure,
+            Err(failure) => return self.ask_member(call, failure, deadline).await,
             result => return result,
         };
         match failure.leader() {
@@ -65,6 +66,44 @@ impl Shell {
             }
             _ => Err(failure),
         }
+    }
+
+    /// An fsm that does not run on this node is served by those on which it does: one of them is
+    /// asked, or the leader that it names.
+    async fn ask_member(
+        &self,
+        call: &Call,
+        failure: Failure,
+        deadline: Instant,
+    ) -> Result<Reply, Failure> {
+        let elsewhere = call.group().filter(|group| {
+            failure.code == Code::Unavailable
+                && failure.outcome == Outcome::NotApplied
+                && self.views.get(*group).is_none()
+        });
+        let Some(member) = elsewhere.and_then(|group| self.member_of(group)) else {
+            return Err(failure);
+        };
+        match self.ask(member, call, deadline).await {
+            Err(failure) if failure.code == Code::NotLeader => match failure.leader() {
+                Some(leader) if leader != member && leader != self.node => {
+                    self.ask(leader, call, deadline).await
+                }
+                _ => Err(failure),
+            },
+            result => result,
+        }
+    }
+
+    /// A node that runs the fsm of this group and can be reached.
+    fn member_of(&self, group: GroupId) -> Option<NodeId> {
+        let state = self.directory.state();
+        let (_, fsm) = state.fsm_of(group)?;
+        let members = fsm.members.as_ref();
+        let voters = members.map(|members| members.voters.iter().map(|id| id.node).collect());
+        let voters: Vec<NodeId> = voters.unwrap_or_else(|| fsm.nodes.clone());
+        let mut others = voters.into_iter().filter(|node| *node != self.node);
+        others.find(|node| self.reaches(*node))
     }
 
     /// Asks the leader. A dead one is noticed by its silence, which takes seconds; what may be

@@ -22,7 +22,8 @@ pub use event::{Event, EventFilter, EventKind, Happening, InvalidKind};
 pub use key::random_key;
 pub use members::{
     ChangeMember, ChangeParameters, CreateToken, InvalidRole, MemberChange, MemberChanged,
-    MemberInfo, MemberList, MemberRole, TokenCreated, TokenInfo, TokenList, TokenRevoked,
+    MemberInfo, MemberList, MemberRole, PlaceFsm, Placed, TokenCreated, TokenInfo, TokenList,
+    TokenRevoked,
 };
 pub use model::{
     ChainHead, Check, CreateFsm, DigestHex, FsmInfo, FsmList, FsmState, FsmStatus, InvalidDigest,

@@ -350,6 +350,23 @@ pub struct TokenRevoked {
     pub id: String,
 }
 
+/// `PUT /v1/fsms/{fsm}/placement`: where an fsm is to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceFsm {
+    /// On these nodes; `null`: on all, also those that come later.
+    pub nodes: Option<Vec<u64>>,
+}
+
+/// It is recorded; the group follows, see [`MemberList::pending`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The fsm.
+    pub name: String,
+    /// Where it is to run; `null`: everywhere.
+    pub nodes: Option<Vec<u64>>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

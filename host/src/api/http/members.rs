@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use coracle_client::{
     ChangeMember, ChangeParameters, Code, CreateToken, MemberChanged, MemberInfo, MemberList,
-    TokenCreated, TokenList, TokenRevoked,
+    PlaceFsm, Placed, TokenCreated, TokenList, TokenRevoked,
 };
 
 use super::{Api, request};
@@ -70,6 +70,20 @@ pub(super) async fn remove(
     let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
     let change = ChangeMember::new("remove", given).map_err(bad)?;
     request::within(limit, api.service.change_member(node, change, limit))
+        .await
+        .map(Json)
+}
+
+pub(super) async fn place(
+    State(api): State<Api>,
+    name: Given<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Placed>, ApiError> {
+    let name = request::fsm_name(name)?;
+    let limit = request::time_limit(&headers, &api.limits(), api.limits().timeout)?;
+    let place: PlaceFsm = request::json(&headers, body).await?;
+    request::within(limit, api.service.place_fsm(name, place, limit))
         .await
         .map(Json)
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coracle_client::{
-    ChangeMember, Code, CreateToken, MemberChange, MemberChanged, MemberList, TokenCreated,
-    TokenInfo, TokenList, TokenRevoked,
+    ChangeMember, Code, CreateToken, MemberChange, MemberChanged, MemberList, PlaceFsm, Placed,
+    TokenCreated, TokenInfo, TokenList, TokenRevoked,
 };
 use coracle_driver::GroupStatus;
-use coracle_driver::directory::{DirectoryCommand, DirectoryState, JoinToken, NodeRole};
+use coracle_driver::directory::{DirectoryCommand, DirectoryState, JoinToken, NodeRole, Placement};
 use coracle_proto::{NodeId, Role};
 use coracle_transport::identity::spki_pin;
 use tokio::time::Instant;
@@ -61,6 +61,27 @@ impl Members for NodeService {
                 }),
                 reply => Err(unexpected(&reply).into()),
             }
+        })
+    }
+
+    fn place_fsm(&self, name: String, place: PlaceFsm, timeout: Duration) -> Future<'_, Placed> {
+        let deadline = Instant::now() + timeout;
+        Box::pin(async move {
+            let placement = match place.nodes.clone() {
+                None => Placement::All,
+                Some(mut nodes) => {
+                    nodes.sort_unstable();
+                    nodes.dedup();
+                    Placement::Nodes(nodes.into_iter().map(NodeId).collect())
+                }
+            };
+            let command = DirectoryCommand::PlaceFsm {
+                name: name.clone(),
+                placement,
+            };
+            self.directory(&command, deadline).await?;
+            let nodes = place.nodes;
+            Ok(Placed { name, nodes })
         })
     }
 

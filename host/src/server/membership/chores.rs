@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_driver::GroupStatus;
 use coracle_driver::directory::{DirectoryCommand, DirectoryState, Founder, NodeRole};
-use coracle_proto::{GroupId, NodeId, Role};
+use coracle_driver::{Event, GroupStatus};
+use coracle_proto::{DEFAULT_PRIORITY, GroupId, NodeId, Role};
 use coracle_transport::PeerFailure;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -53,6 +53,7 @@ pub(in super::super) struct Chores {
     telling: JoinSet<()>,
     working: JoinSet<()>,
     fetching: JoinSet<()>,
+    priority: u8,
 }
 
 impl Chores {
@@ -67,6 +68,7 @@ impl Chores {
             telling: JoinSet::new(),
             working: JoinSet::new(),
             fetching: JoinSet::new(),
+            priority: DEFAULT_PRIORITY,
         }
     }
 
@@ -123,6 +125,7 @@ impl Chores {
         let leads = system.is_some_and(|status| status.raft.role == Role::Leader);
         self.look_for_removal(shell, state, system);
         self.fetch_authority(shell, state);
+        self.follow_priority(shell, state);
         while self.working.try_join_next().is_some() {}
         if self.working.is_empty() {
             let command = match system.filter(|_| leads) {
@@ -144,6 +147,17 @@ impl Chores {
             }
         }
         keep
+    }
+
+    /// The election priority that the directory gives this node.
+    fn follow_priority(&mut self, shell: &Shell, state: &DirectoryState) {
+        let own = state.members.nodes.get(&shell.node);
+        if let Some(priority) = own.map(|node| node.priority)
+            && self.priority != priority
+        {
+            self.priority = priority;
+            shell.inbox.push(Event::SetPriority(priority));
+        }
     }
 
     /// A node that votes may have to let others in, and needs the authority's key for it.

@@ -131,6 +131,37 @@ fn a_node_that_moves_is_found_again() {
 }
 
 #[test]
+fn an_fsm_moves_to_where_it_is_placed_and_is_served_by_every_node() {
+    let mut cluster = Cluster::start_with(3, QUICK);
+    cluster.create_fsm("kv", "kv", &[]);
+    let load = Load::start(&cluster, "kv");
+    load.wait_for(20);
+    let leader = cluster.wait_for_fsm_leader("kv");
+    let others: Vec<u64> = cluster
+        .ids()
+        .into_iter()
+        .filter(|id| *id != leader)
+        .collect();
+    let nodes = format!("n{},n{}", others[0], others[1]);
+
+    cluster.coracle_ok(&["fsm", "place", "kv", "--node", &nodes]);
+
+    load.wait_for(20);
+    eventually("the node that it left to have no replica", || match cluster
+        .fsm_status(leader, "kv")?
+        .applied_index
+    {
+        0 => Ok(()),
+        index => Err(format!("it is at {index}")),
+    });
+    let there = cluster.client_of(&[leader]);
+    cluster.run(there.apply("kv", "put a 1".into())).unwrap();
+    load.check(&cluster);
+    cluster.kill(leader);
+    assert_eq!(cluster.coracle_ok(&["query", "kv", "get", "a"]), "1\n");
+}
+
+#[test]
 fn two_nodes_and_a_witness_survive_the_loss_of_a_node() {
     let mut cluster = Cluster::start_with(2, QUICK);
     cluster.create_fsm("kv", "kv", &[]);

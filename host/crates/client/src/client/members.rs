@@ -3,10 +3,10 @@
 use http::Method;
 
 use super::send::Call;
-use super::{Client, ClientError};
+use super::{Client, ClientError, fsm_path};
 use crate::members::{
-    ChangeMember, CreateToken, MemberChange, MemberChanged, MemberList, TokenCreated, TokenList,
-    TokenRevoked,
+    ChangeMember, CreateToken, MemberChange, MemberChanged, MemberList, PlaceFsm, Placed,
+    TokenCreated, TokenList, TokenRevoked,
 };
 
 impl Client {
@@ -51,6 +51,17 @@ impl Client {
     pub async fn create_token(&self, token: &CreateToken) -> Result<TokenCreated, ClientError> {
         self.send_json(Method::POST, "/v1/tokens".into(), token)
             .await
+    }
+
+    /// Says where an fsm is to run. Answered once that is recorded; [`MemberList::pending`] says
+    /// when the group has followed.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn place_fsm(&self, name: &str, place: &PlaceFsm) -> Result<Placed, ClientError> {
+        let path = fsm_path(name, "/placement")?;
+        self.send_json(Method::PUT, path, place).await
     }
 
     /// The join tokens.

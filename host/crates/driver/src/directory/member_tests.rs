@@ -1,3 +1,5 @@
+//! Nodes that come, change and go, and the tokens they come with.
+
 use std::collections::BTreeSet;
 
 use coracle_proto::NodeId;

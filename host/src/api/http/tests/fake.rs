@@ -9,8 +9,8 @@ use bytes::Bytes;
 use coracle_client::{
     Barrier, ChangeMember, Check, Code, ConfigChange, ConfigChanged, ConfigView, CreateFsm,
     CreateToken, DigestHex, Drained, EventFilter, FsmInfo, FsmState, Leaders, Leadership,
-    MemberChanged, MemberList, PluginInfo, Removed, Snapshotted, Spread, Status, TokenCreated,
-    TokenList, TokenRevoked, Upgraded,
+    MemberChanged, MemberList, PlaceFsm, Placed, PluginInfo, Removed, Snapshotted, Spread, Status,
+    TokenCreated, TokenList, TokenRevoked, Upgraded,
 };
 use tokio::sync::Notify;
 
@@ -355,6 +355,10 @@ impl Members for Fake {
     }
 
     fn change_member(&self, _: u64, _: ChangeMember, _: Duration) -> Future<'_, MemberChanged> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn place_fsm(&self, _: String, _: PlaceFsm, _: Duration) -> Future<'_, Placed> {
         Box::pin(async { Err(not_here()) })
     }
 
