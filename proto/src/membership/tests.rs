@@ -1,3 +1,5 @@
+//! Membership changes by their exact effects.
+
 use bytes::Bytes;
 
 use crate::testing::{
