@@ -403,8 +403,14 @@ mod tests {
         let ask = |term| from(3, term, vote(VoteKind::Real, id(0, 0)));
         for term in [1, 2] {
             let mut raft = promised();
+            step_at(&mut raft, 999, from(3, 2, vote(VoteKind::Pre, id(0, 0))));
             step_at(&mut raft, 999, ask(term));
-            assert_eq!(raft.status().hard_state.vote, None, "in term {term}");
+            let hard_state = raft.status().hard_state;
+            assert_eq!(
+                (hard_state.term, hard_state.vote),
+                (1, None),
+                "in term {term}"
+            );
             step_at(&mut raft, 1000, ask(term));
             assert_eq!(raft.status().hard_state.vote, Some(replica(3)));
         }

@@ -220,3 +220,52 @@ fn no_read_is_stale_and_a_healed_cluster_falls_silent_and_serves() {
     let enough = met.by_lease > 1000 && met.transferred > 100 && met.elections > 400;
     assert!(enough, "the faults are too tame: {met:?}");
 }
+
+/// The slowest clock at the leader, the fastest at those who elect the next one: it reads by its
+/// lease as long as it can.
+#[test]
+fn a_deposed_leader_that_is_slow_and_reads_by_its_lease_is_not_stale() {
+    let mut granted = 0;
+    for seed in 0..60 {
+        let mut cluster = Cluster::new(3, leasing);
+        let fast = MAX_FAST as i64;
+        cluster.fast = [(1, -fast), (2, fast), (3, fast)].into();
+        cluster.elect(1);
+        for _ in 0..seed {
+            cluster.next_jitter();
+        }
+        cluster.run(T);
+        cluster.read_by(1, 1, ReadMode::Lease);
+        cluster.settle();
+        cluster.isolate(1);
+        for read in 2..400 {
+            cluster.now = cluster.now + T / 200;
+            for node in [2, 3] {
+                let due = cluster.nodes[&node].raft.deadline();
+                let clock = cluster.clock(node);
+                if let Some((_, kind)) = due.filter(|(at, _)| *at <= clock) {
+                    let jitter = cluster.next_jitter() % 1000;
+                    cluster.step(node, Input::Timeout { kind, jitter });
+                }
+                cluster.settle();
+            }
+            if let Some(next) = cluster.leader().filter(|leader| *leader != 1) {
+                cluster.propose(next, "news");
+                cluster.settle();
+            }
+            // A read that sees less than what is committed fails the cluster's own check.
+            cluster.read_by(1, read, ReadMode::Lease);
+            let events = &cluster.nodes[&1].events;
+            let ready = events
+                .last()
+                .is_some_and(|e| matches!(e, Effect::ReadReady { .. }));
+            granted += u32::from(ready);
+        }
+        assert_ne!(
+            cluster.leader(),
+            Some(1),
+            "seed {seed}: nobody else was elected"
+        );
+    }
+    assert!(granted > 1000, "only {granted} reads by lease");
+}
