@@ -93,19 +93,26 @@ fn reconcile(
             && has_left(status.raft.id, fsm)
         {
             info!(%group, fsm = name, "this node runs the fsm no more: its replica is removed");
-            shell.inbox.push(Event::Remove { group: *group });
+            shell.inbox.push(remove(status));
         }
         // A group created after what this node has seen of the directory is not unwanted.
         let unwanted = *group != GroupId::SYSTEM && group.0 <= applied;
         if unwanted && !by_group.contains_key(group) {
             info!(%group, "removing an fsm");
-            shell.inbox.push(Event::Remove { group: *group });
+            shell.inbox.push(remove(status));
         }
     }
     while leading.try_join_next().is_some() {}
     if leading.is_empty() {
         // It waits for other nodes: new fsms must not wait with it.
         leading.spawn(lead(Arc::clone(shell), wanted, hosted));
+    }
+}
+
+fn remove(status: &GroupStatus) -> Event {
+    Event::Remove {
+        group: status.group,
+        born: status.raft.id.born,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use coracle_driver::task::{Answer, Command, NotApplied, Outcome, Ticket};
-use coracle_proto::{GroupId, Index, NodeId};
+use coracle_proto::{GroupId, Index, NodeId, ReadMode};
 
 use crate::invariants::{Check, Invariants};
 use crate::plan::{MS, Plan};
@@ -14,7 +14,7 @@ pub(crate) enum Ask {
     /// Apply this.
     Command(Command),
     /// A linearizable read.
-    Read,
+    Read(ReadMode),
 }
 
 /// One operation of a client.
@@ -32,7 +32,7 @@ enum Kind {
     Keyed,
     /// Without: tried again only after an explicit refusal.
     Bare,
-    Read,
+    Read(ReadMode),
     Trap,
 }
 
@@ -44,6 +44,7 @@ pub(crate) struct Client {
     nodes: u64,
     groups: u64,
     traps: u64,
+    leases: u64,
     target: NodeId,
     operation: Option<Operation>,
     /// Number of the operation.
@@ -82,9 +83,10 @@ impl Client {
         Self {
             id,
             random,
-            nodes: plan.nodes,
+            nodes: plan.all_nodes(),
             groups: plan.groups,
             traps: plan.traps,
+            leases: plan.leases,
             target: NodeId(1),
             operation: None,
             number: 0,
@@ -125,7 +127,10 @@ impl Client {
             let kind = match self.random.below(1000) {
                 dice if dice < self.traps => Kind::Trap,
                 dice if dice < 250 => Kind::Bare,
-                dice if dice < 400 => Kind::Read,
+                dice if dice < 400 && self.random.chance(self.leases) => {
+                    Kind::Read(ReadMode::Lease)
+                }
+                dice if dice < 400 => Kind::Read(ReadMode::Index),
                 _ => Kind::Keyed,
             };
             self.operation = Some(Operation {
@@ -149,7 +154,7 @@ impl Client {
 
     fn request(&self) -> (GroupId, Ask) {
         let operation = self.operation.as_ref();
-        let kind = operation.map_or(Kind::Read, |operation| operation.kind);
+        let kind = operation.map_or(Kind::Read(ReadMode::Index), |operation| operation.kind);
         let group = operation.map_or(GroupId(1), |operation| operation.group);
         let (id, number, attempt) = (self.id, self.number, self.attempt);
         let list = number % 3;
@@ -161,7 +166,7 @@ impl Client {
             })
         };
         let ask = match kind {
-            Kind::Read => Ask::Read,
+            Kind::Read(mode) => Ask::Read(mode),
             Kind::Trap => command("trap".into(), None),
             Kind::Bare => command(format!("append list{list} b{id}.{number}.{attempt};"), None),
             Kind::Keyed if number % 7 == 0 => command(format!("put k{id} v{number}"), Some(key)),
@@ -236,13 +241,16 @@ fn check(invariants: &mut Invariants, operation: &Operation, ask: &Ask, answer: 
             let outcome: &Outcome = outcome;
             invariants.acknowledged(group, &command.body, floor, *index, outcome)
         }
-        (Answer::ReadAt { index }, Ask::Read) => invariants.read(group, floor, *index),
+        (Answer::ReadAt { index }, Ask::Read(_)) => invariants.read(group, floor, *index),
         // Refused before or instead of an entry of its own. (What a state machine that never
         // started refuses has an entry.)
         (
             Answer::NotApplied(
                 NotApplied::NotLeader { .. }
                 | NotApplied::Busy
+                | NotApplied::Uncommitted
+                | NotApplied::Transferring
+                | NotApplied::NoGroup
                 | NotApplied::DiskFull
                 | NotApplied::Overwritten,
             ),

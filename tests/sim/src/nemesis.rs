@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use coracle_proto::NodeId;
+use coracle_proto::{Change, NodeId, Transition};
 
 use crate::plan::{Faults, MS, Plan};
 use crate::random::Random;
@@ -96,6 +96,34 @@ pub(crate) enum Attack {
         /// By whom.
         node: NodeId,
     },
+    /// A change of members, asked of one node.
+    Members {
+        /// Of whom it is asked.
+        node: NodeId,
+        /// What is to change; nothing: leave the joint configuration.
+        changes: Vec<Change>,
+        /// How.
+        transition: Transition,
+    },
+    /// Leadership is to be handed over.
+    Transfer {
+        /// Of whom it is asked.
+        node: NodeId,
+        /// To whom.
+        to: Option<NodeId>,
+    },
+    /// A follower is told to follow nobody.
+    ForgetLeader {
+        /// Which.
+        node: NodeId,
+    },
+    /// A node gets another priority.
+    Priority {
+        /// Which.
+        node: NodeId,
+        /// What.
+        priority: u8,
+    },
 }
 
 /// Draws faults from the kinds that the plan allows.
@@ -114,7 +142,7 @@ impl Nemesis {
         Self {
             random,
             faults: plan.faults.clone(),
-            nodes: plan.nodes,
+            nodes: plan.all_nodes(),
             interval: plan.fault_interval,
             election: plan.node.election_timeout.as_nanos() as u64,
         }
@@ -167,6 +195,8 @@ impl Nemesis {
                 node,
                 skew: self.random.between(0, 20_000) as i64 * MS as i64 - 10_000 * MS as i64,
             },
+            10 => self.members(leader.unwrap_or(node)),
+            11 => self.leadership(node, leader.unwrap_or(node)),
             _ if self.random.chance(500) => Attack::Campaign { node },
             _ => Attack::Alarm {
                 node,
@@ -189,8 +219,13 @@ impl Nemesis {
             faults.clock,
             faults.alarm,
             faults.hunt,
+            faults.members,
+            faults.leadership && several,
         ];
-        (0..allowed.len()).filter(|kind| allowed[*kind]).collect()
+        let kinds = (0..allowed.len()).filter(|kind| allowed[*kind]);
+        // Most changes are refused or change nothing.
+        let again = [10; 3].into_iter().filter(|_| faults.members);
+        kinds.chain(again).collect()
     }
 
     /// Leaders are hit more often than others.
@@ -198,6 +233,51 @@ impl Nemesis {
         match leader {
             Some(leader) if self.random.chance(400) => leader,
             _ => self.any(),
+        }
+    }
+
+    /// Members come rather than go, and one step at a time rather than several.
+    fn members(&mut self, node: NodeId) -> Attack {
+        let steps = *self.random.pick(&[0, 1, 1, 1, 1, 2, 2, 3]);
+        let mut changes: Vec<Change> = Vec::new();
+        for _ in 0..steps {
+            let member = self.any();
+            if changes.iter().all(|change| change.node() != member) {
+                changes.push(match self.random.below(8) {
+                    0..=2 => Change::Voter(member),
+                    3..=4 => Change::Learner(member),
+                    5 => Change::Witness(member),
+                    _ => Change::Remove(member),
+                });
+            }
+        }
+        Attack::Members {
+            node,
+            changes,
+            transition: *self.random.pick(&[
+                Transition::Auto,
+                Transition::Auto,
+                Transition::Implicit,
+                Transition::Explicit,
+            ]),
+        }
+    }
+
+    fn leadership(&mut self, node: NodeId, leader: NodeId) -> Attack {
+        match self.random.below(6) {
+            0 => Attack::ForgetLeader { node },
+            1 => Attack::Priority {
+                node,
+                priority: self.random.below(8) as u8,
+            },
+            2 => Attack::Transfer {
+                node: leader,
+                to: None,
+            },
+            _ => Attack::Transfer {
+                node: leader,
+                to: Some(self.any()),
+            },
         }
     }
 

@@ -24,7 +24,7 @@ impl Network {
     pub(crate) fn new(plan: &Plan, random: Random) -> Self {
         Self {
             random,
-            nodes: plan.nodes,
+            nodes: plan.all_nodes(),
             latency: plan.network_latency,
             drop: plan.faults.drop,
             duplicate: plan.faults.duplicate,

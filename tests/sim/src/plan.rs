@@ -12,8 +12,8 @@ use crate::random::Random;
 /// Nanoseconds in a millisecond.
 pub const MS: u64 = 1_000_000;
 
-/// One seed in so many is a [duel](Plan::duel).
-const DUEL_EVERY: u64 = 8;
+/// One seed in so many is a [duel](Plan::duel), and one a [churn](Plan::churn).
+const SPECIAL_EVERY: u64 = 8;
 
 /// Which log the nodes of a run have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,10 @@ pub struct Faults {
     pub clock: bool,
     /// Connections reported lost, elections without need.
     pub alarm: bool,
+    /// Members added, promoted, demoted, removed, alone or several at once, and witnesses.
+    pub members: bool,
+    /// Leadership handed over, leaders forgotten, priorities changed.
+    pub leadership: bool,
 }
 
 /// Everything about one run.
@@ -62,8 +66,10 @@ pub struct Faults {
 pub struct Plan {
     /// What it was drawn from.
     pub seed: u64,
-    /// Nodes, with the ids 1 to `nodes`, all voters.
+    /// Nodes that are voters from the beginning, with the ids 1 to `nodes`.
     pub nodes: u64,
+    /// Nodes with empty disks that may be added, with the ids after those.
+    pub spares: u64,
     /// Groups, with the ids 1 to `groups`.
     pub groups: u64,
     /// Clients.
@@ -78,6 +84,8 @@ pub struct Plan {
     pub faults: Faults,
     /// Mean time between two faults, in nanoseconds.
     pub fault_interval: u64,
+    /// Reads in a thousand that are lease reads.
+    pub leases: u64,
     /// Commands in a thousand that trap the state machine.
     pub traps: u64,
     /// Settings of the nodes; the id is that of each node.
@@ -91,13 +99,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// All nodes, spares included.
+    pub fn all_nodes(&self) -> u64 {
+        self.nodes + self.spares
+    }
+
     /// What this seed means.
     pub fn of(seed: u64) -> Self {
         let plan = Self::drawn(seed);
-        if seed % DUEL_EVERY == DUEL_EVERY - 1 {
-            plan.duel()
-        } else {
-            plan
+        match seed % SPECIAL_EVERY {
+            3 => plan.churn(),
+            7 => plan.duel(),
+            _ => plan,
         }
     }
 
@@ -107,6 +120,7 @@ impl Plan {
     fn duel(self) -> Self {
         Self {
             nodes: 3,
+            spares: 0,
             groups: 1,
             storage: Storage::Memory,
             safety: 20_000 * MS,
@@ -127,6 +141,28 @@ impl Plan {
         }
     }
 
+    /// Members and leaders that change all the time, in a cluster that is otherwise well enough
+    /// for most of the changes to be made.
+    fn churn(self) -> Self {
+        Self {
+            nodes: 3,
+            spares: 2,
+            safety: 20_000 * MS,
+            storage: Storage::Memory,
+            faults: Faults {
+                members: true,
+                leadership: true,
+                partition: false,
+                hunt: false,
+                disk_error: false,
+                low_space: false,
+                ..self.faults
+            },
+            fault_interval: 150 * MS,
+            ..self
+        }
+    }
+
     fn drawn(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x0005_eed0_f91a_4000);
         let storage = match random.below(4) {
@@ -139,16 +175,22 @@ impl Plan {
             Storage::Memory => random.between(6, 16),
         };
         let checkpoint_entries = *random.pick(&[12, 25, 60, 10_000]);
+        let faults = faults(&mut random);
         Self {
             seed,
             nodes,
+            spares: match faults.members {
+                true => random.between(1, 2),
+                false => 0,
+            },
             groups: if random.chance(250) { 2 } else { 1 },
             clients: *random.pick(&[1, 3, 6, 10]),
             storage,
             safety: seconds * 1000 * MS,
             liveness: 60_000 * MS,
-            faults: faults(&mut random),
+            faults,
             fault_interval: *random.pick(&[150, 400, 1000]) * MS,
+            leases: *random.pick(&[0, 300, 900]),
             traps: *random.pick(&[0, 0, 10, 40]),
             node: node(&mut random),
             worker: WorkerOptions {
@@ -163,6 +205,7 @@ impl Plan {
 
 fn faults(random: &mut Random) -> Faults {
     let mut rate = |rates: &[u64]| *random.pick(rates);
+    let members = rate(&[0, 1]) == 1;
     Faults {
         drop: rate(&[0, 0, 20, 150]),
         duplicate: rate(&[0, 0, 30, 150]),
@@ -172,12 +215,15 @@ fn faults(random: &mut Random) -> Faults {
         kill: rate(&[0, 1]) == 1,
         hunt: rate(&[0, 0, 1]) == 1,
         power: rate(&[0, 1]) == 1,
-        disk_error: rate(&[0, 0, 1]) == 1,
+        // A node whose disk failed may be lost for good: who votes then must not change.
+        disk_error: rate(&[0, 0, 1]) == 1 && !members,
         pause: rate(&[0, 0, 1]) == 1,
         transfer: rate(&[0, 1]) == 1,
         low_space: rate(&[0, 0, 0, 1]) == 1,
         clock: rate(&[0, 0, 1]) == 1,
         alarm: rate(&[0, 0, 1]) == 1,
+        members,
+        leadership: rate(&[0, 1]) == 1,
     }
 }
 
@@ -189,6 +235,9 @@ fn node(random: &mut Random) -> NodeConfig {
         heartbeat_interval: Duration::from_millis(election / 10),
         pre_vote: !random.chance(150),
         check_quorum: true,
+        // Clocks run up to five per cent too fast or too slow.
+        clock_drift: Duration::from_millis(election / 8),
+        quiesce_after: *random.pick(&[0, 0, 1, 4]),
         max_append_bytes: *random.pick(&[64, 1000, 1 << 20]),
         max_append_entries: *random.pick(&[1, 4, 64]),
         max_inflight_appends: *random.pick(&[1, 3, 32]),

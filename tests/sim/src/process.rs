@@ -7,7 +7,8 @@ use std::sync::Arc;
 use coracle_driver::fsm::native_kv::NativeKvs;
 use coracle_driver::fsm::{Worker, WorkerContext};
 use coracle_driver::{
-    Entropy, Event, Floor, Log, LogReader, Node, NodeConfig, Recovered, Snapshots, Write,
+    Entropy, Event, Floor, Log, LogReader, Node, NodeConfig, Recovered, ReplicaKind, Snapshots,
+    Write,
 };
 use coracle_log::{MemoryDisk, Options, SnapshotFiles, Store};
 use coracle_proto::{GroupId, Instant, NodeId, Term};
@@ -157,7 +158,9 @@ impl Process {
             terms: BTreeMap::new(),
         };
         for (group, found) in &recovered.groups {
-            running.host(plan, *group, &found.floor);
+            if found.kind(self.id) == ReplicaKind::Full {
+                running.host(plan, *group, &found.floor);
+            }
             let term = found.initial.hard_state.term;
             running.terms.insert(*group, term);
         }

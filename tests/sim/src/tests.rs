@@ -52,12 +52,16 @@ fn sweep(seeds: impl Iterator<Item = u64>) {
         "checkpoints",
         "disk faults",
         "elections",
+        "evictions",
         "kills",
         "leaders hunted",
+        "members changed",
         "partitions",
         "pauses",
         "power cuts",
+        "replicas removed",
         "snapshots installed",
+        "transfers",
     ] {
         let count = counts.get(what).copied().unwrap_or(0);
         assert!(count > 20, "only {count} {what}: {counts:?}");

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod liveness;
+mod members;
 mod nodes;
 mod transfer;
 
@@ -19,6 +20,7 @@ use crate::plan::Plan;
 use crate::process::Process;
 use crate::random::Random;
 use crate::trace::Trace;
+use members::Administrator;
 use transfer::Transfer;
 
 /// Events of one run, beyond which it counts as not live.
@@ -107,6 +109,8 @@ pub(crate) struct World {
     invariants: Invariants,
     trace: Trace,
     counts: BTreeMap<&'static str, u64>,
+    /// What the administrator waits for.
+    administrator: Administrator,
     /// Until then new leaders are killed.
     hunt_until: u64,
     /// Faults are over.
@@ -131,7 +135,7 @@ impl World {
         let mut random = Random::new(plan.seed);
         let network = Network::new(&plan, random.fork());
         let nemesis = Nemesis::new(&plan, random.fork());
-        let ids = (1..=plan.nodes).map(NodeId);
+        let ids = (1..=plan.all_nodes()).map(NodeId);
         let processes = ids.map(|id| (id, Process::new(id, &plan, random.fork())));
         let processes = processes.collect();
         let clients = (1..=plan.clients).map(|id| Client::new(id, &plan, random.fork()));
@@ -145,9 +149,10 @@ impl World {
             processes,
             clients,
             transfers: BTreeMap::new(),
-            invariants: Invariants::new(plan.nodes, plan.groups),
+            invariants: Invariants::new(plan.nodes, plan.spares, plan.groups),
             trace: Trace::new(print),
             counts: BTreeMap::new(),
+            administrator: Administrator::default(),
             hunt_until: 0,
             healed: false,
             resting: false,
@@ -249,9 +254,9 @@ impl World {
 
     fn request(&mut self, to: NodeId, group: GroupId, ticket: Ticket, ask: Ask) {
         let event = match ask {
-            Ask::Read => Event::Read {
+            Ask::Read(mode) => Event::Read {
                 group,
-                mode: coracle_proto::ReadMode::Index,
+                mode,
                 ticket,
             },
             Ask::Command(command) => Event::Propose {
@@ -264,6 +269,9 @@ impl World {
     }
 
     fn answer(&mut self, ticket: Ticket, answer: &Answer) -> Check {
+        if self.is_administrator(ticket) {
+            return self.administered(ticket, answer);
+        }
         let Some(client) = self.clients.iter().position(|client| client.owns(ticket)) else {
             return Ok(());
         };

@@ -7,6 +7,7 @@ mod election_safety;
 mod exactly_once;
 mod leader_completeness;
 mod log_matching;
+mod membership;
 mod persist_before_send;
 mod recovery;
 mod shadow;
@@ -20,8 +21,8 @@ use std::fmt;
 
 use bytes::Bytes;
 use coracle_driver::task::Outcome;
-use coracle_driver::{Digest, RecoveredGroup, Write};
-use coracle_proto::{Entry, Envelope, GroupId, Index, NodeId, ReplicaId, Term};
+use coracle_driver::{Digest, RecoveredGroup, Write, WriteKind};
+use coracle_proto::{Configuration, Entry, Envelope, GroupId, Index, NodeId, ReplicaId, Term};
 
 use acknowledged::Acknowledged;
 use commit_quorum::CommitQuorum;
@@ -29,6 +30,7 @@ use election_safety::ElectionSafety;
 use exactly_once::ExactlyOnce;
 use leader_completeness::LeaderCompleteness;
 use log_matching::LogMatching;
+use membership::Membership;
 use shadow::Shadow;
 use state_machine_safety::StateMachineSafety;
 use vote_once::VoteOnce;
@@ -68,7 +70,7 @@ pub struct Invariants {
 /// The invariants of one group.
 #[derive(Debug, Default)]
 struct GroupInvariants {
-    nodes: u64,
+    membership: Membership,
     shadows: BTreeMap<NodeId, Shadow>,
     election_safety: ElectionSafety,
     vote_once: VoteOnce,
@@ -81,12 +83,12 @@ struct GroupInvariants {
 }
 
 impl Invariants {
-    /// Those of a cluster.
-    pub fn new(nodes: u64, groups: u64) -> Self {
+    /// Those of a cluster of `nodes` voters and `spares` that may be added.
+    pub fn new(nodes: u64, spares: u64, groups: u64) -> Self {
         let group = |id| {
-            let shadows = (1..=nodes).map(|node| (NodeId(node), Shadow::default()));
+            let shadows = (1..=nodes + spares).map(|node| (NodeId(node), Shadow::default()));
             let invariants = GroupInvariants {
-                nodes,
+                membership: Membership::new(Configuration::initial((1..=nodes).map(NodeId))),
                 shadows: shadows.collect(),
                 ..GroupInvariants::default()
             };
@@ -128,6 +130,9 @@ impl Invariants {
             return Ok(());
         };
         shadow.asked(&write.kind);
+        if matches!(write.kind, WriteKind::Remove) {
+            group.state_machine_safety.crashed(at);
+        }
         group.log_matching.written(at, shadow, &write.kind)
     }
 
@@ -171,6 +176,7 @@ impl Invariants {
             return Ok(());
         };
         if let Some(shadow) = group.shadows.get(&envelope.from.node) {
+            membership::sent(envelope, shadow)?;
             persist_before_send::sent(envelope, shadow)?;
         }
         group.vote_once.sent(envelope)
@@ -182,6 +188,33 @@ impl Invariants {
             return Ok(());
         };
         group.committed(at, term, through)
+    }
+
+    /// A node says that this configuration is committed.
+    pub fn configured(
+        &mut self,
+        group: GroupId,
+        at: NodeId,
+        configuration: &Configuration,
+    ) -> Check {
+        match self.of(group) {
+            Some(group) => group.membership.committed(at, configuration),
+            None => Ok(()),
+        }
+    }
+
+    /// An administrator was told that the members were changed at `index`.
+    pub fn changed(&mut self, group: GroupId, index: Index) -> Check {
+        match self.of(group) {
+            Some(group) => group.membership.changed(index),
+            None => Ok(()),
+        }
+    }
+
+    /// The last configuration of a group that is known to be committed.
+    pub fn configuration(&self, group: GroupId) -> Configuration {
+        let group = self.groups.get(&group);
+        group.map_or_else(Configuration::default, |group| group.membership.last())
     }
 
     /// A node continues from a snapshot.
@@ -255,7 +288,7 @@ impl GroupInvariants {
         let news: Vec<Entry> = news.to_vec();
         if let Some(last) = news.last() {
             self.commit_quorum
-                .committed(last.id(), self.nodes, &self.shadows)?;
+                .committed(last.id(), &self.membership, &self.shadows)?;
             self.leader_completeness.committed(term, last.id());
         }
         for entry in &news {

@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 
 use coracle_driver::WriteKind;
-use coracle_proto::{Entry, HardState, Index, LogId, Term};
+use coracle_proto::{Configuration, Entry, EntryKind, HardState, Index, LogId, Term};
 
 /// The log of one replica.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Image {
     pub(super) hosted: bool,
+    /// Of the replica that is hosted.
+    pub(super) born: Index,
     pub(super) hard_state: HardState,
     pub(super) floor: LogId,
     /// Last entry of the snapshot the floor names.
@@ -63,11 +65,26 @@ impl Image {
             || self.term_at(id.index) == Some(id.term)
     }
 
+    /// The configurations in the log above the floor.
+    pub(super) fn configurations(&self) -> impl Iterator<Item = Configuration> {
+        let entries = self.entries.iter();
+        let entries = entries.filter(|entry| entry.kind == EntryKind::Configuration);
+        entries.filter_map(|entry| {
+            let configuration = Configuration::decode(&entry.payload).ok()?;
+            let index = entry.index;
+            Some(Configuration {
+                index,
+                ..configuration
+            })
+        })
+    }
+
     pub(super) fn write(&mut self, kind: &WriteKind) {
         match kind {
-            WriteKind::Host { floor, .. } => {
+            WriteKind::Host { floor, born } => {
                 *self = Self {
                     hosted: true,
+                    born: *born,
                     floor: floor.last,
                     ..Self::default()
                 };
@@ -94,7 +111,7 @@ impl Image {
             } => {
                 self.hard_state = hard_state.unwrap_or(self.hard_state);
                 self.rise(floor.last);
-                self.snapshot = floor.last;
+                self.snapshot = floor.snapshot.as_ref().map_or(self.snapshot, |s| s.last);
                 if *truncate {
                     self.entries.clear();
                 }

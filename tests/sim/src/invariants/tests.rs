@@ -14,7 +14,7 @@ const GROUP: GroupId = GroupId(1);
 
 #[test]
 fn two_leaders_of_one_term_violate_election_safety() {
-    let mut world = Invariants::new(3, 1);
+    let mut world = cluster(3);
     assert_eq!(world.leader(GROUP, NodeId(1), 4, Some(replica(1))), Ok(()));
     assert_eq!(world.leader(GROUP, NodeId(2), 4, Some(replica(1))), Ok(()));
     assert_eq!(world.leader(GROUP, NodeId(2), 5, Some(replica(2))), Ok(()));
@@ -24,7 +24,7 @@ fn two_leaders_of_one_term_violate_election_safety() {
 
 #[test]
 fn two_votes_in_one_term_violate_vote_once_even_after_a_restart() {
-    let mut world = Invariants::new(3, 1);
+    let mut world = cluster(3);
     hard_state(&mut world, 1, 7, Some(2));
     assert_eq!(world.sent(&grant(1, 2, 7)), Ok(()));
     world.crashed(NodeId(1), &[]);
@@ -34,7 +34,7 @@ fn two_votes_in_one_term_violate_vote_once_even_after_a_restart() {
 
 #[test]
 fn a_vote_that_is_not_durable_must_not_be_sent() {
-    let mut world = Invariants::new(3, 1);
+    let mut world = cluster(3);
     assert_violates(world.sent(&grant(1, 2, 7)), "persist before send");
     hard_state(&mut world, 1, 7, Some(2));
     assert_eq!(world.sent(&grant(1, 2, 7)), Ok(()));
@@ -42,7 +42,7 @@ fn a_vote_that_is_not_durable_must_not_be_sent() {
 
 #[test]
 fn an_acknowledgement_of_what_is_not_durable_must_not_be_sent() {
-    let mut world = Invariants::new(3, 1);
+    let mut world = cluster(3);
     append(&mut world, 1, &[(1, 1), (1, 2)]).unwrap();
     assert_eq!(world.sent(&matched(1, 2)), Ok(()));
     assert_violates(world.sent(&matched(1, 3)), "persist before send");
@@ -50,7 +50,7 @@ fn an_acknowledgement_of_what_is_not_durable_must_not_be_sent() {
 
 #[test]
 fn two_entries_with_one_name_violate_log_matching() {
-    let mut world = Invariants::new(3, 1);
+    let mut world = cluster(3);
     append(&mut world, 1, &[(1, 1), (2, 2)]).unwrap();
     append(&mut world, 2, &[(1, 1), (2, 2)]).unwrap();
     // The same entry after another one.
@@ -62,7 +62,7 @@ fn two_entries_with_one_name_violate_log_matching() {
 
 #[test]
 fn a_leader_of_a_higher_term_must_have_what_was_committed_and_one_of_a_lower_need_not() {
-    let mut world = Invariants::new(3, 1);
+    let mut world = cluster(3);
     for node in [1, 2] {
         append(&mut world, node, &[(1, 1), (3, 2)]).unwrap();
     }
@@ -75,7 +75,7 @@ fn a_leader_of_a_higher_term_must_have_what_was_committed_and_one_of_a_lower_nee
 
 #[test]
 fn an_entry_on_a_minority_must_not_be_committed() {
-    let mut world = Invariants::new(3, 1);
+    let mut world = cluster(3);
     append(&mut world, 1, &[(1, 1)]).unwrap();
     let early = world.committed(GROUP, NodeId(1), 1, 1);
     assert_violates(early, "commit quorum");
@@ -83,7 +83,7 @@ fn an_entry_on_a_minority_must_not_be_committed() {
 
 #[test]
 fn another_entry_or_another_outcome_at_one_index_violates_state_machine_safety() {
-    let mut world = Invariants::new(1, 1);
+    let mut world = cluster(1);
     append(&mut world, 1, &[(1, 1), (1, 2)]).unwrap();
     world.committed(GROUP, NodeId(1), 1, 2).unwrap();
     let (one, other) = (Digest([1; 32]), Digest([2; 32]));
@@ -101,7 +101,7 @@ fn another_entry_or_another_outcome_at_one_index_violates_state_machine_safety()
 
 #[test]
 fn what_is_durable_is_found_again_or_recovery_is_violated() {
-    let mut world = Invariants::new(1, 1);
+    let mut world = cluster(1);
     host(&mut world, 1);
     append(&mut world, 1, &[(1, 1), (1, 2)]).unwrap();
     hard_state(&mut world, 1, 3, None);
@@ -126,7 +126,7 @@ fn what_is_durable_is_found_again_or_recovery_is_violated() {
 
 #[test]
 fn a_command_has_one_effect_with_one_outcome() {
-    let mut world = Invariants::new(1, 1);
+    let mut world = cluster(1);
     let (bare, keyed) = ("append l b;", "append l k;");
     commit(
         &mut world,
@@ -154,7 +154,7 @@ fn a_command_has_one_effect_with_one_outcome() {
 
 #[test]
 fn what_was_called_not_applied_must_not_take_effect() {
-    let mut world = Invariants::new(1, 1);
+    let mut world = cluster(1);
     let body = Bytes::from_static(b"append l x;");
     assert_eq!(world.refused(GROUP, &body), Ok(()));
     let applied = commit(&mut world, &[("append l x;", None)]);
@@ -237,6 +237,13 @@ fn floor() -> Floor {
         configuration: Configuration::default(),
         snapshot: None::<SnapshotRef>,
     }
+}
+
+/// Nodes that host the group and have nothing yet.
+fn cluster(nodes: u64) -> Invariants {
+    let mut world = Invariants::new(nodes, 0, 1);
+    (1..=nodes).for_each(|node| host(&mut world, node));
+    world
 }
 
 fn host(world: &mut Invariants, node: u64) {

@@ -109,6 +109,18 @@ impl World {
                 let time = self.random.below(500 * MS);
                 self.after(time, Action::Tell { node, event });
             }
+            Attack::Members {
+                node,
+                changes,
+                transition,
+            } => self.change_members(node, changes, transition),
+            Attack::Transfer { node, to } => self.hand_over(node, to),
+            Attack::ForgetLeader { node } => {
+                for group in self.group_ids() {
+                    self.tell(node, Event::ForgetLeader { group });
+                }
+            }
+            Attack::Priority { node, priority } => self.tell(node, Event::SetPriority(priority)),
             Attack::Campaign { node } => {
                 for group in self.group_ids() {
                     self.tell(node, Event::Campaign { group });
@@ -152,7 +164,7 @@ impl World {
     }
 
     fn ring(&mut self) {
-        let nodes = self.plan.nodes;
+        let nodes = self.plan.all_nodes();
         self.network.mend();
         for from in 1..=nodes {
             for to in 1..=nodes {

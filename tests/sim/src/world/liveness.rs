@@ -65,11 +65,22 @@ impl World {
     fn agree(&self) -> bool {
         let behind = |group: GroupId| {
             let committed = self.invariants.committed_entries(group);
-            let nodes = self.processes.values().filter(|process| !process.lost);
-            let mut applied = nodes.map(|process| self.applied(process.id, group));
+            let members = self.state_machines(group).into_iter();
+            let lost = |node: &NodeId| self.processes.get(node).is_none_or(|process| process.lost);
+            let mut applied = members
+                .filter(|node| !lost(node))
+                .map(|node| self.applied(node, group));
             applied.any(|applied| applied != Some(committed))
         };
         !self.group_ids().any(behind)
+    }
+
+    /// The nodes that run a state machine, as far as is committed.
+    fn state_machines(&self, group: GroupId) -> Vec<NodeId> {
+        let configuration = self.invariants.configuration(group);
+        let members = configuration.members();
+        let full = members.difference(&configuration.witnesses);
+        full.map(|replica| replica.node).collect()
     }
 
     fn applied(&self, node: NodeId, group: GroupId) -> Option<u64> {

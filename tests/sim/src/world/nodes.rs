@@ -112,6 +112,18 @@ impl World {
         for envelope in out.sends {
             self.send(node, envelope)?;
         }
+        for stranger in &out.strangers {
+            self.welcome(node, stranger);
+        }
+        for (group, replica) in &out.evicted {
+            self.evict(node, *group, *replica);
+        }
+        for (group, configuration) in &out.configurations {
+            self.invariants.configured(*group, node, configuration)?;
+        }
+        for group in out.removed {
+            self.end(node, group)?;
+        }
         for group in out.started {
             self.begin(node, group);
         }
@@ -380,12 +392,16 @@ impl World {
             .note(now, (10, node), || format!("{node} starts"));
         let create = Some(crate::spec());
         for group in self.group_ids() {
+            self.work_soon(node, group);
             let found = recovered.groups.get(&group);
             self.invariants.recovered(group, node, found)?;
             if let Some(snapshot) = found.and_then(|found| found.floor.snapshot.as_ref()) {
                 self.invariants
                     .installed(group, node, snapshot.last.index)?;
                 self.snapshot_is_there(node, group, snapshot)?;
+            }
+            if node.0 > self.plan.nodes {
+                continue;
             }
             let event = Event::Host {
                 group,
@@ -394,7 +410,6 @@ impl World {
                 create: create.clone(),
             };
             self.tell(node, event);
-            self.work_soon(node, group);
         }
         Ok(())
     }

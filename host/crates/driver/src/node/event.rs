@@ -139,6 +139,8 @@ pub enum Event {
     Remove {
         /// The group.
         group: GroupId,
+        /// Which replica; one that was born later stays.
+        born: Index,
     },
     /// Campaign now in this group, as if the election timer had run out.
     Campaign {

@@ -45,8 +45,10 @@ pub(super) struct Group {
 
     /// Last entry of the log, durable or not.
     last: Index,
-    /// Known to be committed.
+    /// Known to be committed, durable here or not.
     commit: Index,
+    /// Committed and durable here.
+    announced: Index,
     /// The last configuration that is.
     committed: Configuration,
     applied: Index,
@@ -139,6 +141,7 @@ impl Group {
             stopped: None,
             last,
             commit,
+            announced: commit,
             committed,
             applied: 0,
             hinted: 0,
@@ -387,6 +390,7 @@ impl Group {
 
     fn committed_up_to(&mut self, turn: &mut Turn<'_>, index: Index) {
         self.commit = self.commit.max(index);
+        self.announced = index;
         self.task(turn, Task::Apply { through: index });
         self.settle_changes(turn);
         self.forget_as_witness(turn);

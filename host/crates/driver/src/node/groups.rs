@@ -114,7 +114,7 @@ impl Groups<'_> {
                 configuration,
                 create,
             } => self.host(turn, group, born, configuration, create),
-            Event::Remove { group } => self.remove(turn, group),
+            Event::Remove { group, born } => self.remove(turn, group, born),
             Event::Campaign { group } => {
                 self.with(turn, group, Group::campaign);
             }
@@ -260,7 +260,7 @@ impl Groups<'_> {
     ) {
         match self.all.get(&group).map(Group::replica) {
             // The node was removed and added again: the former replica has to go first.
-            Some(former) if former.born < born => self.remove(turn, group),
+            Some(former) if former.born < born => self.remove(turn, group, former.born),
             Some(_) => {
                 self.with(turn, group, |replica, _| replica.set_create(create));
             }
@@ -268,9 +268,14 @@ impl Groups<'_> {
         }
     }
 
-    fn remove(&mut self, turn: &mut Turn<'_>, group: GroupId) {
+    fn remove(&mut self, turn: &mut Turn<'_>, group: GroupId, born: Index) {
+        let hosted = self.all.get(&group).map(|replica| replica.replica().born);
+        let beginning = self.hosting.beginning(group);
+        if hosted.max(beginning).is_none_or(|hosted| hosted > born) {
+            return;
+        }
         self.with(turn, group, Group::end);
-        let born = self.all.remove(&group).map(|gone| gone.replica().born);
+        self.all.remove(&group);
         self.with(turn, group, |_, _| {});
         self.hosting.end(turn, group, born);
     }

@@ -105,12 +105,14 @@ impl Hosting {
         Some(replica)
     }
 
-    /// Writes the record of an end. `born`: of the replica that was running, if one was.
-    pub(super) fn end(&mut self, turn: &mut Turn<'_>, group: GroupId, born: Option<Index>) {
-        let beginning = self.beginning.remove(&group).map(|gone| gone.born);
-        let Some(born) = born.or(beginning) else {
-            return;
-        };
+    /// The replica of a group that is about to begin.
+    pub(super) fn beginning(&self, group: GroupId) -> Option<Index> {
+        self.beginning.get(&group).map(|begun| begun.born)
+    }
+
+    /// Writes the record of an end.
+    pub(super) fn end(&mut self, turn: &mut Turn<'_>, group: GroupId, born: Index) {
+        self.beginning.remove(&group);
         let gone = self.removed.entry(group).or_insert(born);
         *gone = born.max(*gone);
         let id = turn.shared.own_id();

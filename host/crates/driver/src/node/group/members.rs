@@ -120,7 +120,7 @@ impl Group {
         self.kind = kind;
         if kind == ReplicaKind::Full {
             turn.out.started.push(self.id);
-            let through = self.commit;
+            let through = self.announced;
             if through > 0 {
                 self.task(turn, Task::Apply { through });
             }

@@ -70,7 +70,7 @@ fn a_change_whose_leader_is_gone_is_unknown_after_bounded_patience() {
 #[test]
 fn a_change_is_unknown_when_its_replica_is_removed() {
     let (mut bench, _) = changing();
-    let out = bench.turn([Event::Remove { group: GROUP }]);
+    let out = bench.end();
     assert!(matches!(
         out.answers[..],
         [(Ticket(1), Answer::Unknown { .. })]

@@ -28,7 +28,7 @@ fn a_removed_group_answers_its_clients_and_is_never_hosted_again() {
     let mut bench = Bench::leading();
     bench.config(|config| config.max_inflight_groups = 0);
     bench.turn([propose(1, b"waits")]);
-    let out = bench.turn([Event::Remove { group: GROUP }]);
+    let out = bench.end();
     assert_eq!(out.answers, [(Ticket(1), refused(NotApplied::NoGroup))]);
     assert_eq!(bench.persist(&out).removed, [GROUP]);
 

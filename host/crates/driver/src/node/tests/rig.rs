@@ -57,6 +57,13 @@ impl Bench {
         bench
     }
 
+    /// Removes the replica that is hosted.
+    pub(super) fn end(&mut self) -> Outbox {
+        let status = self.node.status(GROUP).unwrap();
+        let born = status.raft.id.born;
+        self.turn([Event::Remove { group: GROUP, born }])
+    }
+
     pub(super) fn host_born(&self, born: Index) -> Event {
         Event::Host {
             group: GROUP,
