@@ -170,3 +170,27 @@ fn is_path(text: &str) -> bool {
         && text.chars().all(plain)
         && !text.ends_with(".wasm")
 }
+
+/// Words between backticks that can only be the name of a test.
+fn test_names(line: &str) -> impl Iterator<Item = &str> {
+    let spans = line.split('`').skip(1).step_by(2);
+    spans.filter(|span| {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        span.bytes().all(letter) && span.matches('_').count() >= 2
+    })
+}
+
+#[test]
+fn tests_that_docs_name_exist() {
+    let sources = files(&[".rs"]);
+    let known = |name: &str| {
+        let declared = format!("fn {name}(");
+        sources.iter().any(|file| file.text.contains(&declared))
+    };
+    let unknown = |line: &str| {
+        let missing = test_names(line).find(|name| !known(name));
+        missing.map(|name| format!("there is no `fn {name}(`"))
+    };
+    let compare = files(&["compare.md"]);
+    none(lines(&compare, unknown));
+}
