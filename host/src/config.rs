@@ -149,6 +149,8 @@ pub struct Snapshot {
     pub retained_entries: u64,
     /// Bytes of payload kept below the newest snapshot.
     pub retained_bytes: u64,
+    /// Bytes of snapshots and plugins that leave this node in a second; 0: as fast as it goes.
+    pub rate_bytes: u64,
 }
 
 /// Bounds of this node.
@@ -225,6 +227,7 @@ impl Default for Snapshot {
             bytes: 256 << 20,
             retained_entries: 10_000,
             retained_bytes: 16 << 20,
+            rate_bytes: 0,
         }
     }
 }

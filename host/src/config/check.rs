@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Config;
+use coracle_transport::MIN_BULK_RATE;
 
 /// Nodes of a cluster.
 const MAX_NODES: usize = coracle_driver::directory::MAX_CLUSTER_NODES;
@@ -164,6 +165,11 @@ fn limits(config: &Config) -> Result<(), Wrong> {
         if value == 0 || value > max {
             return wrong(key, format!("{value} is not between 1 and {max}"));
         }
+    }
+    if s.rate_bytes > 0 && s.rate_bytes < MIN_BULK_RATE {
+        let rate = s.rate_bytes;
+        let reason = format!("{rate} is neither 0 (no limit) nor at least {MIN_BULK_RATE}");
+        return wrong("snapshot.rate_bytes", reason);
     }
     if config.storage.ballast_bytes > MAX_BALLAST_BYTES {
         let ballast = config.storage.ballast_bytes;

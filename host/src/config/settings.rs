@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::{Config, check};
 
 /// Settings that may change while the node runs, ascending.
-pub const HOT: [&str; 16] = [
+pub const HOT: [&str; 17] = [
     "limits.http_requests",
     "limits.queued_bytes",
     "limits.queued_commands",
@@ -23,6 +23,7 @@ pub const HOT: [&str; 16] = [
     "raft.quiesce_after",
     "snapshot.bytes",
     "snapshot.entries",
+    "snapshot.rate_bytes",
     "snapshot.retained_bytes",
     "snapshot.retained_entries",
 ];

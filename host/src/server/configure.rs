@@ -96,6 +96,9 @@ impl Shell {
             .map_err(|error| Failure::unknown(error.to_string()))?
             .map_err(refused)?;
         self.inbox.push(Event::Tune(tuning(&config)));
+        if let Some(transport) = self.transport.get() {
+            transport.set_bulk_rate(config.snapshot.rate_bytes);
+        }
         for key in wanted.into_keys() {
             let value = config.settings().remove(&key);
             let value = value.map_or_else(String::new, |value| value.to_string());

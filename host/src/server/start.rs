@@ -479,6 +479,7 @@ fn transport_config(config: &Config) -> anyhow::Result<TransportConfig> {
 
 fn connect(shell: &Arc<Shell>, config: TransportConfig) -> anyhow::Result<()> {
     let transport = Transport::start(config, Arc::new(PeerHandler::new(shell)))?;
+    transport.set_bulk_rate(shell.settings.get().snapshot.rate_bytes);
     shell
         .transport
         .set(transport)
