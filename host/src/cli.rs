@@ -121,7 +121,7 @@ enum Command {
     Fsm(fsm::Fsm),
     /// Replace the plugin of a running fsm
     Upgrade(fsm::Upgrade),
-    /// Take a snapshot of an fsm now
+    /// Take, save, verify and restore snapshots
     Snapshot(snapshot::Snapshot),
     /// Go on after a majority of the nodes is lost for good; offline
     Recover(recover::Recover),

@@ -151,6 +151,8 @@ pub struct Snapshot {
     pub retained_bytes: u64,
     /// Bytes of snapshots and plugins that leave this node in a second; 0: as fast as it goes.
     pub rate_bytes: u64,
+    /// Snapshots kept per fsm, the newest included.
+    pub keep: u64,
 }
 
 /// Bounds of this node.
@@ -228,6 +230,7 @@ impl Default for Snapshot {
             retained_entries: 10_000,
             retained_bytes: 16 << 20,
             rate_bytes: 0,
+            keep: 2,
         }
     }
 }

@@ -12,6 +12,7 @@ mod plugin;
 mod reply;
 mod request;
 mod serve;
+mod snapshots;
 #[cfg(test)]
 mod tests;
 
@@ -123,6 +124,11 @@ pub(crate) fn router(
             get(members::tokens).post(members::create_token),
         )
         .route("/v1/tokens/{id}", delete(members::revoke_token))
+        .route("/v1/fsms/{fsm}/snapshots", get(snapshots::list))
+        .route("/v1/fsms/{fsm}/snapshots/{index}", get(snapshots::fetch))
+        .route("/v1/fsms/{fsm}/restore", post(snapshots::restore))
+        .route("/v1/images/{digest}", post(snapshots::finish_image))
+        .route("/v1/images/{digest}/{offset}", put(snapshots::add_to_image))
         .route("/v1/plugins", get(plugin::list))
         .route(
             "/v1/plugins/{sha256}",
@@ -151,7 +157,8 @@ pub(crate) fn router(
 }
 
 async fn unknown_path(uri: axum::http::Uri) -> ApiError {
-    let hint = "paths: /v1/fsms, /v1/fsms/{fsm}[/apply|query|barrier|upgrade|snapshot], /v1/plugins, \
+    let hint = "paths: /v1/fsms, /v1/fsms/{fsm}[/apply|query|barrier|upgrade|snapshot|restore|snapshots[/{index}]], \
+                /v1/images/{digest}[/{offset}], /v1/plugins, \
                 /v1/plugins/{sha256}, /v1/members[/{node}[/{operation}]], /v1/tokens, /v1/status, /v1/config, /v1/events, /v1/leader, /metrics, /livez, /readyz";
     ApiError::new(Code::NotFound, format!("there is no path {}", uri.path())).with_hint(hint)
 }

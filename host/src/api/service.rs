@@ -11,7 +11,7 @@ use coracle_client::{
     Upgraded,
 };
 
-use super::{ApiError, Members};
+use super::{ApiError, Members, Snapshots};
 use crate::events::Subscriber;
 
 /// An answer on its way. Dropping it abandons the wait, not the deed.
@@ -126,7 +126,7 @@ pub struct Queried {
 ///
 /// Names of fsms are checked by the caller. Every future ends: those with a `timeout` argument by
 /// themselves shortly after it, the others because the caller drops them.
-pub trait Service: Members + fmt::Debug + Send + Sync + 'static {
+pub trait Service: Members + Snapshots + fmt::Debug + Send + Sync + 'static {
     /// Applies a command; `key` makes it exactly-once.
     fn apply<'a>(
         &'a self,

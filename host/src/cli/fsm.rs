@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use coracle_client::{Client, CreateFsm, DigestHex, FsmInfo, LimitOverrides, PlaceFsm};
+use coracle_client::{
+    Client, CreateFsm, DigestHex, FsmInfo, LimitOverrides, Outcome, PlaceFsm, Restore,
+};
 use serde_json::{Map, Value};
 
-use super::{Failure, Global, console, members, plugin, progress};
+use super::failure::Exit;
+use super::{Failure, Global, console, members, plugin, progress, snapshot};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Fsm {
@@ -32,13 +35,22 @@ pub(super) enum Fsm {
 #[command(after_help = "\
 Examples:
   coracle fsm create kv --plugin kv.wasm
+  coracle fsm create kv2 --from-snapshot kv.snapshot
   coracle fsm create jobs --plugin queue.wasm --config retries=3 --limit memory_bytes=67108864")]
 pub(super) struct Create {
     /// Its name: a-z, 0-9, '-', '_', beginning with a letter
     name: String,
     /// The plugin: a file, which is uploaded, or the digest of one that was
-    #[arg(long, value_name = "FILE|SHA256")]
-    plugin: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE|SHA256",
+        required_unless_present = "from_snapshot"
+    )]
+    plugin: Option<PathBuf>,
+    /// Begin with the state of a saved snapshot, of any cluster. Plugin, settings and limits are
+    /// the snapshot's unless given; the cluster must have the plugin
+    #[arg(long, value_name = "FILE")]
+    from_snapshot: Option<PathBuf>,
     /// A setting for the plugin; repeat it
     #[arg(long = "config", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
@@ -166,18 +178,63 @@ impl Create {
         let limits = Value::Object(limits.collect::<Map<_, _>>());
         let limits: LimitOverrides =
             serde_json::from_value(limits).map_err(|e| Failure::usage(format!("--limit: {e}")))?;
-        let config = self.settings.iter().cloned().collect();
-        create(
-            client,
-            &self.name,
-            &self.plugin,
-            CreateFsm {
-                plugin: DigestHex([0; 32]),
-                config,
-                limits,
-            },
-        )
-        .await
+        let spec = CreateFsm {
+            plugin: DigestHex([0; 32]),
+            config: self.settings.iter().cloned().collect(),
+            limits,
+        };
+        match (&self.from_snapshot, &self.plugin) {
+            (Some(file), plugin) => {
+                self.from_snapshot(client, file, plugin.as_deref(), spec)
+                    .await
+            }
+            (None, Some(plugin)) => create(client, &self.name, plugin, spec).await,
+            (None, None) => Err(Failure::usage("name a plugin with --plugin")),
+        }
+    }
+
+    /// Creates it, and restores it before anything else is applied; if that fails it goes again.
+    async fn from_snapshot(
+        &self,
+        client: &Client,
+        file: &Path,
+        plugin: Option<&Path>,
+        mut spec: CreateFsm,
+    ) -> Result<FsmInfo, Failure> {
+        let image = snapshot::inspect(file)?;
+        if spec.config.is_empty() {
+            spec.config = image.config.clone();
+        }
+        if self.limits.is_empty() {
+            spec.limits = image.limits();
+        }
+        let own = PathBuf::from(image.plugin.to_string());
+        if plugin.is_none() {
+            let known = client.list_plugins().await?.plugins;
+            if !known.iter().any(|known| known.digest == image.plugin) {
+                let text = format!(
+                    "the snapshot is of plugin {}, which this cluster does not have: upload it with \
+                     `coracle plugin add FILE`, or name another with --plugin",
+                    image.plugin
+                );
+                return Err(Failure::new(Exit::NotFound, text));
+            }
+        }
+        snapshot::bring(client, file, &image).await?;
+        let info = create(client, &self.name, plugin.unwrap_or(&own), spec).await?;
+        let restore = Restore {
+            image: image.digest,
+            fresh: true,
+        };
+        let label = format!("restoring {}", self.name);
+        match progress::during(&label, client.restore(&self.name, restore)).await {
+            Ok(_) => Ok(info),
+            Err(error) if error.outcome() == Outcome::NotApplied => {
+                client.remove_fsm(&self.name).await?;
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

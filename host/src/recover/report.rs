@@ -206,7 +206,7 @@ fn group_report(
         vote: hard_state.vote.map(|vote| vote.to_string()),
         last: (last.term, last.index),
         floor: found.floor.last.index,
-        applied: found.applied,
+        applied: found.applied.max(snapshot.map_or(0, |it| it.last.index)),
         snapshot: snapshot.map(|snapshot| SnapshotReport {
             index: snapshot.last.index,
             damage: folder.check(group, snapshot).err(),

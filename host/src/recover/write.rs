@@ -192,7 +192,8 @@ fn bring_snapshot(
         receiver.write(&bytes).map_err(failed())?;
         offset += count;
     }
-    receiver.finish().map(drop).map_err(failed())
+    let offered = Some((snapshot.last, snapshot.digest));
+    receiver.finish(offered).map(drop).map_err(failed())
 }
 
 /// All groups' forced entries in one commit, and empty replicas for what is lost.

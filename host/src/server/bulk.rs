@@ -26,6 +26,11 @@ pub(super) enum Bulk {
         /// An older one is of no use.
         at_least: u64,
     },
+    /// An image: a snapshot file that a user brought.
+    Image {
+        /// Digest in its trailer.
+        digest: Digest,
+    },
 }
 
 /// What a snapshot that is fetched is.

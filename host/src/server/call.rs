@@ -68,6 +68,14 @@ pub(super) enum Call {
     AuthorityKey,
     /// The node that asks is at another address from now on. It says so itself.
     Moved { quic: String },
+    /// Restore from an image: at the leader of the group.
+    Restore {
+        group: u64,
+        image: Digest,
+        fresh: bool,
+    },
+    /// Have this image durable here; fetch it from the node `from` if need be.
+    StageImage { image: Digest, from: u64 },
     /// Have this plugin's bytes durable and compiled here; fetch them from the node `from` if need be.
     Stage { plugin: Digest, from: u64 },
     /// Hand the group's leadership over: at its leader.
@@ -306,6 +314,12 @@ fn from_not_applied(why: NotApplied) -> Failure {
             Code::Unavailable,
             "the node did not take leadership over in time; the leader is as before",
         ),
+        NotApplied::Suspended { reason } => Failure::not_applied(
+            Code::Suspended,
+            format!(
+                "the fsm is suspended until its next checkpoint (`coracle snapshot take`): {reason}"
+            ),
+        ),
         NotApplied::DiskFull => Failure::not_applied(
             Code::DiskFull,
             "the leader's disk is nearly full: free some space, commands are taken again then",
@@ -370,6 +384,7 @@ impl Call {
             | Self::ReadPoint { group, .. }
             | Self::Transfer { group, .. }
             | Self::Upgrade { group, .. }
+            | Self::Restore { group, .. }
             | Self::Checkpoint { group } => Some(GroupId(*group)),
             Self::Directory { .. }
             | Self::CreateFsm { .. }
@@ -379,6 +394,7 @@ impl Call {
             | Self::AuthorityKey
             | Self::Moved { .. }
             | Self::Configure { .. }
+            | Self::StageImage { .. }
             | Self::Stage { .. } => None,
         }
     }
@@ -391,6 +407,7 @@ impl Call {
             | Self::ReadPoint { .. }
             | Self::Checkpoint { .. }
             | Self::Configure { .. }
+            | Self::StageImage { .. }
             | Self::Stage { .. }
             | Self::Member { .. }
             | Self::Join { .. }
@@ -401,6 +418,7 @@ impl Call {
             Self::CreateFsm { .. }
             | Self::RemoveFsm { .. }
             | Self::Transfer { .. }
+            | Self::Restore { .. }
             | Self::Upgrade { .. } => false,
         }
     }

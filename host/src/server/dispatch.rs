@@ -192,7 +192,10 @@ impl Dispatch {
                         .answer(ticket, Answer::Unknown { reason });
                 }
             }
-            Task::Apply { .. } | Task::Install { .. } | Task::PluginArrived { .. } => {}
+            Task::Apply { .. }
+            | Task::Install { .. }
+            | Task::Retry
+            | Task::PluginArrived { .. } => {}
         }
     }
 

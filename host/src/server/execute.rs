@@ -99,6 +99,18 @@ impl Shell {
                 Code::BadRequest,
                 "this is for peers only",
             )),
+            Call::Restore {
+                group,
+                image,
+                fresh,
+            } => {
+                self.restore_here(GroupId(group), image, fresh, deadline)
+                    .await
+            }
+            Call::StageImage { image, from } => {
+                self.image_here(image, &[NodeId(from)]).await?;
+                Ok(Reply::Done)
+            }
             Call::Stage { plugin, from } => {
                 self.stage_here(plugin, &[NodeId(from)]).await?;
                 Ok(Reply::Done)
@@ -392,7 +404,9 @@ fn query_failed(error: QueryError) -> Failure {
 fn is_waiting(state: &WorkerState) -> bool {
     matches!(
         state,
-        WorkerState::WaitingForPlugin { .. } | WorkerState::WaitingForSnapshot { .. }
+        WorkerState::WaitingForPlugin { .. }
+            | WorkerState::WaitingForSnapshot { .. }
+            | WorkerState::WaitingForRoom { .. }
     )
 }
 
@@ -405,6 +419,9 @@ pub(super) fn describe(state: &WorkerState) -> String {
         WorkerState::Halted { reason } => format!("it is halted on this node: {reason}"),
         WorkerState::Retired => "it is retired".to_owned(),
         WorkerState::WaitingForPlugin { plugin } => format!("it waits for the plugin {plugin}"),
+        WorkerState::WaitingForRoom { reason } => {
+            format!("it waits for room on this node's disk: {reason}")
+        }
         WorkerState::WaitingForSnapshot { reason } => {
             format!("it waits for another node's snapshot: {reason}")
         }

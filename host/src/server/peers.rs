@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coracle_driver::Event;
+use coracle_driver::{Event, Snapshots as _};
 use coracle_proto::{Envelope, GroupId, NodeId};
 use coracle_transport::{BoxFuture, BulkReader, BulkSource, BytesSource, Handler, Refusal};
 use tokio::time::Instant;
@@ -14,11 +14,36 @@ use super::Shell;
 use super::admit;
 use super::bulk::Bulk;
 use super::call::{Call, Failure, Reply, encode_result};
-use super::transfer;
+use super::transfer::{self, SnapshotSource};
 use coracle_client::{Code, Happening};
 
 /// Time a peer's call may take here. The peer's own deadline is usually earlier.
 const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What a peer asks for.
+fn fetched(shell: &Shell, wanted: Bulk) -> Result<Box<dyn BulkSource>, String> {
+    match wanted {
+        Bulk::Plugin { digest } => {
+            let bytes = shell
+                .plugins
+                .read(digest)
+                .map_err(|error| error.to_string())?;
+            Ok(Box::new(BytesSource::new(bytes)))
+        }
+        Bulk::Image { digest } => {
+            let image = shell
+                .files
+                .image(&digest)
+                .map_err(|error| error.to_string())?;
+            let reader = shell.files.open_image(&digest);
+            let reader = reader.map_err(|error| error.to_string())?;
+            Ok(Box::new(SnapshotSource::new(reader, image.last, digest)))
+        }
+        Bulk::Snapshot(_) | Bulk::Newest { .. } => {
+            Err("snapshots are sent, not fetched".to_owned())
+        }
+    }
+}
 
 /// Receives what peers send.
 #[derive(Debug)]
@@ -125,7 +150,7 @@ impl Handler for PeerHandler {
                         () = stopped => Err("the node is stopping".to_owned()),
                     }
                 }
-                Bulk::Plugin { .. } | Bulk::Newest { .. } => {
+                Bulk::Plugin { .. } | Bulk::Newest { .. } | Bulk::Image { .. } => {
                     Err("this is fetched, not sent".to_owned())
                 }
             }
@@ -140,20 +165,11 @@ impl Handler for PeerHandler {
         let shell = self.shell.upgrade();
         Box::pin(async move {
             let shell = shell.ok_or("the node is stopping")?;
-            let digest = match Bulk::decode(&header)? {
-                Bulk::Plugin { digest } => digest,
-                Bulk::Newest { group, at_least } => {
-                    return transfer::give(&shell, GroupId(group), at_least).await;
-                }
-                Bulk::Snapshot(_) => return Err("this is sent, not fetched".to_owned()),
-            };
-            let plugins = Arc::clone(&shell.plugins);
-            let bytes = tokio::task::spawn_blocking(move || plugins.read(digest))
-                .await
-                .map_err(|error| error.to_string())?
-                .map_err(|error| error.to_string())?;
-            let source: Box<dyn BulkSource> = Box::new(BytesSource::new(bytes));
-            Ok(source)
+            let wanted = Bulk::decode(&header)?;
+            if let Bulk::Newest { group, at_least } = wanted {
+                return transfer::give(&shell, GroupId(group), at_least).await;
+            }
+            transfer::blocking(move || fetched(&shell, wanted)).await
         })
     }
 }

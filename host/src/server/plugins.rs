@@ -1,6 +1,7 @@
 //! The plugins this node has: bytes in files named by their digest, compiled ones in memory.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -15,6 +16,9 @@ use crate::metrics::Metrics;
 
 /// Folder of the plugins' bytes.
 const FOLDER: &str = "plugins";
+
+/// Bytes of a plugin, whatever the configuration of the node that took it allowed.
+const MAX_PLUGIN_BYTES: u64 = 256 << 20;
 
 /// Compiled plugins kept in memory beyond those that run.
 const MAX_IDLE_COMPILED: usize = 64;
@@ -122,12 +126,15 @@ impl Plugins {
         if self.disk.open(&file, false).is_err() {
             return Ok(None);
         }
-        let bytes = self.read(digest)?;
-        let actual = digest_of(&bytes);
-        if actual == digest {
-            return Ok(Some(bytes));
+        let bytes = match self.read(digest) {
+            Err(PluginError::Io { source, .. }) if source.kind() == ErrorKind::InvalidData => None,
+            read => Some(read?),
+        };
+        let actual = bytes.as_deref().map(digest_of);
+        if actual == Some(digest) {
+            return Ok(bytes);
         }
-        error!(file = %file.display(), %actual, "a plugin's file is damaged and is removed; another node has it");
+        error!(file = %file.display(), ?actual, "a plugin's file is damaged and is removed; another node has it");
         let failed = |source| PluginError::Io {
             digest,
             context: "removing its damaged file",
@@ -151,6 +158,12 @@ impl Plugins {
             .open(&path(&digest), false)
             .map_err(failed("opening its file"))?;
         let len = file.len().map_err(failed("measuring its file"))?;
+        // A damaged folder may claim any length.
+        if len > MAX_PLUGIN_BYTES {
+            let reason = format!("it has {len} bytes, a plugin has at most {MAX_PLUGIN_BYTES}");
+            let error = std::io::Error::new(ErrorKind::InvalidData, reason);
+            return Err(failed("reading its file")(error));
+        }
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         file.read_at(0, &mut bytes)
             .map_err(failed("reading its file"))?;

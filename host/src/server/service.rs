@@ -25,11 +25,11 @@ use crate::config::resolve_limits;
 use crate::events::Subscriber;
 
 /// Time for what changes the directory or takes a checkpoint.
-const ADMIN_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const ADMIN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Time for a look at the directory; below that of a request, so that the reason reaches the
 /// client.
-const LIST_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A node's service.
 #[derive(Clone)]
@@ -43,7 +43,7 @@ impl fmt::Debug for NodeService {
 
 impl NodeService {
     /// The group of an fsm; asks the leader of group 0 before it says that there is none.
-    async fn resolve(&self, name: &str, deadline: Instant) -> Result<Fsm, Failure> {
+    pub(super) async fn resolve(&self, name: &str, deadline: Instant) -> Result<Fsm, Failure> {
         if let Some(fsm) = self.0.directory.state().fsm(name) {
             return Ok(fsm.clone());
         }
@@ -284,8 +284,9 @@ impl NodeService {
         ];
         for (name, fsm) in &self.0.directory.state().fsms {
             if let Some(status) = self.0.views.get(fsm.group)
-                && let WorkerState::Halted { .. } | WorkerState::WaitingForSnapshot { .. } =
-                    status.state
+                && let WorkerState::Halted { .. }
+                | WorkerState::WaitingForSnapshot { .. }
+                | WorkerState::WaitingForRoom { .. } = status.state
             {
                 checks.push(check(
                     &format!("fsm {name}"),
@@ -457,6 +458,7 @@ pub(super) fn state_of(status: &WorkerStatus) -> FsmState {
         WorkerState::WaitingForPlugin { .. } => FsmState::AwaitingPlugin,
         WorkerState::Failed { .. }
         | WorkerState::Halted { .. }
+        | WorkerState::WaitingForRoom { .. }
         | WorkerState::WaitingForSnapshot { .. } => FsmState::Halted,
         WorkerState::Retired => FsmState::Retired,
     }
@@ -489,7 +491,7 @@ fn hash_key(key: &str) -> [u8; 16] {
     short
 }
 
-fn unexpected(reply: &Reply) -> Failure {
+pub(super) fn unexpected(reply: &Reply) -> Failure {
     Failure::unknown(format!(
         "the leader answered {reply:?}, which is not what was asked"
     ))

@@ -8,6 +8,7 @@ use coracle_client::{Code, Happening, RecoveredInfo};
 use coracle_driver::LeaderChange;
 use coracle_driver::directory::{DirectoryHandle, NodeRole};
 use coracle_driver::{Limits, Snapshots};
+use coracle_log::SnapshotFiles;
 use coracle_proto::{GroupId, NodeId};
 use coracle_transport::Transport;
 use tokio::sync::{oneshot, watch};
@@ -42,6 +43,8 @@ pub(super) struct Shell {
     pub(super) readers: Pool<ReaderActor>,
     pub(super) plugins: Arc<Plugins>,
     pub(super) snapshots: Arc<dyn Snapshots>,
+    /// The same, and the images beside them.
+    pub(super) files: SnapshotFiles,
     pub(super) directory: DirectoryHandle,
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: Events,
@@ -110,6 +113,11 @@ impl Shell {
     pub(super) fn own_peer(&self) -> Option<&Peer> {
         let mut peers = self.config.peers.iter();
         peers.find(|peer| peer.id == self.node.0)
+    }
+
+    /// Snapshots kept per fsm beside the newest.
+    pub(super) fn older_snapshots(&self) -> usize {
+        usize::try_from(self.config.snapshot.keep.saturating_sub(1)).unwrap_or(usize::MAX)
     }
 
     /// Limits of an fsm whose creator asks for none.

@@ -318,6 +318,7 @@ fn assemble(
         reader,
         recovered,
         snapshots,
+        files,
     } = storage;
     let inbox = Inbox::new();
     let writes = Arc::new(Queue::new());
@@ -344,6 +345,7 @@ fn assemble(
         readers: Pool::start("reader", READER_THREADS, STACK_BYTES, &alarm)?,
         plugins,
         snapshots: Arc::clone(&snapshots),
+        files,
         directory,
         metrics: Arc::clone(&metrics),
         events: Events::new(config.node, Arc::clone(&metrics)),

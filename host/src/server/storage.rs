@@ -34,6 +34,7 @@ pub(super) struct Storage {
     pub(super) reader: Reader,
     pub(super) recovered: Recovered,
     pub(super) snapshots: Arc<dyn Snapshots>,
+    pub(super) files: SnapshotFiles,
 }
 
 impl log_writer::Store for Store {
@@ -71,7 +72,9 @@ pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Sto
     name_cluster(folder, &config.cluster)?;
     info!(groups = recovered.groups.len(), fresh, "the log is open");
     let snapshots = SnapshotFiles::open(Arc::clone(&disk), Path::new(SNAPSHOTS))?;
+    snapshots.retain_groups(|group| recovered.groups.contains_key(&group))?;
     Ok(Storage {
+        files: snapshots.clone(),
         disk,
         store,
         reader,

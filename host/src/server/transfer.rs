@@ -50,8 +50,13 @@ pub(super) fn run(shell: &Arc<Shell>, transfer: Transfer, sending: &mut JoinSet<
         }
         Transfer::Retain { group, keep } => {
             let snapshots = Arc::clone(&shell.snapshots);
+            // Of a group that goes, nothing stays.
+            let older = match keep.is_empty() {
+                true => 0,
+                false => shell.older_snapshots(),
+            };
             tokio::task::spawn_blocking(move || {
-                if let Err(error) = snapshots.retain(group, &keep) {
+                if let Err(error) = snapshots.retain(group, &keep, older) {
                     warn!(%group, %error, "old snapshot files could not be removed");
                 }
             });
@@ -101,15 +106,17 @@ async fn try_send(shell: &Shell, what: &SendSnapshot) -> Result<u64, String> {
     Ok(len)
 }
 
+/// A snapshot file as a source of bytes.
 #[derive(Debug)]
-struct SnapshotSource {
+pub(super) struct SnapshotSource {
     reader: Box<dyn SnapshotReader>,
     given: Given,
     offset: u64,
 }
 
 impl SnapshotSource {
-    fn new(reader: Box<dyn SnapshotReader>, last: LogId, digest: Digest) -> Self {
+    /// All of it.
+    pub(super) fn new(reader: Box<dyn SnapshotReader>, last: LogId, digest: Digest) -> Self {
         Self {
             reader,
             given: Given::new(last, digest),
@@ -215,11 +222,9 @@ async fn write_and_check(
     let begun = reader.resume_at(had).await;
     begun.map_err(|error| error.to_string())?;
     let receiver = write_all(receiver, reader).await?;
-    let (found, header) = blocking(move || receiver.finish()).await?;
+    let offered = Some((last, digest));
+    let (_, header) = blocking(move || receiver.finish(offered)).await?;
     let header = SnapshotHeader::decode(&header).map_err(|error| error.to_string())?;
-    if found != digest || header.group != group || header.last != last {
-        return Err(format!("the snapshot that came is not the one at {last}"));
-    }
     info!(%group, %from, %last, total, "snapshot received");
     let snapshot = SnapshotRef {
         last: header.last,
@@ -251,10 +256,6 @@ pub(super) async fn give(
 
 /// Fetches the newest snapshot file that a peer has of a group, at this index or later. The file is
 /// durable, and checked, when this returns.
-#[allow(
-    dead_code,
-    reason = "a replica that lost its file asks for it once recovery is wired to it"
-)]
 pub(super) async fn fetch_snapshot(
     shell: &Shell,
     peer: NodeId,
@@ -307,7 +308,7 @@ async fn write_all(
     Ok(receiver)
 }
 
-async fn blocking<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, String> {
     tokio::task::spawn_blocking(work)

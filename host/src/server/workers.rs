@@ -36,6 +36,10 @@ const IDLE_AFTER: Duration = Duration::from_secs(60);
 pub(super) enum Note {
     /// A worker stands still until this plugin is here.
     PluginMissing(GroupId, Digest),
+    /// A worker stands still until this image is here, or a snapshot of a peer.
+    ImageMissing(GroupId, Digest),
+    /// A worker stands still until a snapshot of a peer is here, or room on the disk.
+    Stuck(GroupId),
 }
 
 /// Where a worker's reports go.
@@ -78,6 +82,9 @@ impl WorkerActor {
             Report::Answer { ticket, answer } => self.reports.waiters.answer(ticket, answer),
             Report::PluginMissing { group, plugin } => {
                 self.note(Note::PluginMissing(group, plugin));
+            }
+            Report::ImageMissing { group, image } => {
+                self.note(Note::ImageMissing(group, image));
             }
             Report::LogFailed { group, reason } => {
                 let reason = format!("group {group}: {reason}");
@@ -164,6 +171,15 @@ impl Actor for WorkerActor {
         {
             error!(group = %self.group, reason, "an fsm waits for a snapshot of another node");
         }
+        if let WorkerState::WaitingForRoom { reason } = &status.state
+            && turned
+        {
+            error!(group = %self.group, reason, "an fsm waits for room on the disk");
+        }
+        let stuck = matches!(
+            status.state,
+            WorkerState::WaitingForSnapshot { .. } | WorkerState::WaitingForRoom { .. }
+        );
         let changed = turned || self.group == GroupId::SYSTEM;
         // First what can be seen, then the answers: who was answered may look at once.
         self.reports.views.publish(self.group, status.clone());
@@ -172,6 +188,9 @@ impl Actor for WorkerActor {
         }
         for report in reports {
             self.deliver(report);
+        }
+        if stuck && turned {
+            self.note(Note::Stuck(self.group));
         }
         if changed && let Some(shell) = self.reports.shell.upgrade() {
             shell.announce();

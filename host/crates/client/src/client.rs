@@ -5,6 +5,7 @@ mod events;
 mod members;
 mod operate;
 mod send;
+mod snapshots;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -13,6 +13,7 @@ mod model;
 mod operate;
 mod policy;
 mod problem;
+mod snapshots;
 
 pub use client::{Applied, Client, ClientBuilder, Consistency, EventStream, Queried, QueryOptions};
 pub use duration::{InvalidDuration, parse_duration};
@@ -35,3 +36,6 @@ pub use operate::{
     Moved, NodeChanged, NotMoved, Setting, Spread,
 };
 pub use problem::{Code, Outcome, Problem};
+pub use snapshots::{
+    ImageReceived, Restore, Restored, SNAPSHOT_PART_BYTES, SnapshotInfo, SnapshotList,
+};

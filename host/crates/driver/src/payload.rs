@@ -6,14 +6,15 @@
 //! frame:             n u32 | n x (len u32 | bytes)
 //! Create, Activate:  a MachineSpec in postcard
 //! Checkpoint, Retire: nothing
+//! Restore:           digest of the image [32] | fresh u8
 //! ```
 //!
 //! The frame is built once, here, and goes unchanged to the wire, the log and the guest.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::MachineSpec;
 use crate::task::{Command, HostEntry};
+use crate::{Digest, MachineSpec};
 
 /// Commands in one group, at most.
 pub const MAX_GROUP_COMMANDS: usize = 256;
@@ -33,6 +34,7 @@ const CREATE: u8 = 2;
 const ACTIVATE: u8 = 3;
 const CHECKPOINT: u8 = 4;
 const RETIRE: u8 = 5;
+const RESTORE: u8 = 6;
 
 const HAS_KEY: u8 = 1;
 const HAS_PRINCIPAL: u8 = 2;
@@ -61,6 +63,13 @@ pub enum Body {
     Checkpoint,
     /// Refuse everything from here on.
     Retire,
+    /// Replace state and sessions by those of an image.
+    Restore {
+        /// Digest of the image's file.
+        image: Digest,
+        /// Only if nothing was applied yet.
+        fresh: bool,
+    },
 }
 
 /// A group of commands: the host's section and the frame of the guest.
@@ -208,11 +217,16 @@ pub fn encode_host(time: u64, seed: [u8; 32], entry: &HostEntry) -> Bytes {
         HostEntry::Activate(spec) => (ACTIVATE, Some(spec)),
         HostEntry::Checkpoint => (CHECKPOINT, None),
         HostEntry::Retire => (RETIRE, None),
+        HostEntry::Restore { .. } => (RESTORE, None),
     };
     put_head(&mut out, kind, time, seed);
     if let Some(spec) = spec {
         let encoded = postcard::to_stdvec(spec).expect("invariant: plain data encodes into a Vec");
         out.put_slice(&encoded);
+    }
+    if let HostEntry::Restore { image, fresh } = entry {
+        out.put_slice(&image.0);
+        out.put_u8(u8::from(*fresh));
     }
     out.freeze()
 }
@@ -239,6 +253,7 @@ pub fn decode(payload: &Bytes) -> Result<Payload, PayloadError> {
         ACTIVATE => Body::Activate(reader.spec()?),
         CHECKPOINT => Body::Checkpoint,
         RETIRE => Body::Retire,
+        RESTORE => reader.restore()?,
         kind => return Err(PayloadError::Kind { kind }),
     };
     reader.end()?;
@@ -359,6 +374,18 @@ impl<'a> Reader<'a> {
             })?;
         self.at -= extra.len();
         Ok(spec)
+    }
+
+    fn restore(&mut self) -> Result<Body, PayloadError> {
+        let image = Digest(self.array()?);
+        let offset = self.at;
+        match self.array()? {
+            [fresh @ (0 | 1)] => Ok(Body::Restore {
+                image,
+                fresh: fresh == 1,
+            }),
+            [flags] => Err(PayloadError::Flags { flags, offset }),
+        }
     }
 
     fn end(&self) -> Result<(), PayloadError> {

@@ -35,6 +35,10 @@ pub trait Snapshots: Send + Sync + fmt::Debug {
         digest: &Digest,
     ) -> Result<Box<dyn SnapshotReader>, SnapshotError>;
 
+    /// Opens an image: a snapshot file of any group that a user brought, by the digest in its
+    /// trailer.
+    fn open_image(&self, digest: &Digest) -> Result<Box<dyn SnapshotReader>, SnapshotError>;
+
     /// Begins to receive a file from a peer as raw bytes.
     fn receive(&self, group: GroupId) -> Result<Box<dyn SnapshotReceiver>, SnapshotError>;
 
@@ -58,8 +62,16 @@ pub trait Snapshots: Send + Sync + fmt::Debug {
     }
 
     /// Removes the group's files that are older than the newest named one and not named (all, if
-    /// none is named). A newer one is on its way to be named.
-    fn retain(&self, group: GroupId, keep: &[SnapshotRef]) -> Result<(), SnapshotError>;
+    /// none is named), but for the `older` newest of those. A newer one is on its way to be named.
+    fn retain(
+        &self,
+        group: GroupId,
+        keep: &[SnapshotRef],
+        older: usize,
+    ) -> Result<(), SnapshotError>;
+
+    /// Removes one file that was finished and turned out to be of no use.
+    fn discard(&self, group: GroupId, snapshot: &SnapshotRef) -> Result<(), SnapshotError>;
 }
 
 /// A file being written: header, then sessions, then state, then the trailer.
@@ -89,8 +101,12 @@ pub trait SnapshotReader: Send + fmt::Debug {
 pub trait SnapshotReceiver: Send + fmt::Debug {
     /// The next raw bytes.
     fn write(&mut self, bytes: &[u8]) -> Result<(), SnapshotError>;
-    /// Verifies the whole file, syncs, renames. Returns its digest and its header.
-    fn finish(self: Box<Self>) -> Result<(Digest, Vec<u8>), SnapshotError>;
+    /// Verifies the whole file, and that it is the one that was `offered` if any was; only then
+    /// syncs and renames it. Returns its digest and its header.
+    fn finish(
+        self: Box<Self>,
+        offered: Option<(LogId, Digest)>,
+    ) -> Result<(Digest, Vec<u8>), SnapshotError>;
 }
 
 /// What can go wrong with a snapshot file.

@@ -31,6 +31,13 @@ pub enum HostEntry {
     Checkpoint,
     /// Refuse everything from here on; the group is about to be removed.
     Retire,
+    /// Replace the state and the sessions by those of an image at this index.
+    Restore {
+        /// Digest of the image's file, in its trailer.
+        image: Digest,
+        /// Only if nothing was applied yet.
+        fresh: bool,
+    },
 }
 
 /// What became of a command, a host entry or a read.
@@ -89,6 +96,12 @@ pub enum NotApplied {
     NoTarget,
     /// The transfer did not end in time; the old leader leads on.
     TransferTimedOut,
+    /// Checkpoints fail and the tail of entries since the last one has reached its limit, or too
+    /// many commands failed since.
+    Suspended {
+        /// Which of these.
+        reason: String,
+    },
     /// The disk is nearly full (DESIGN §5, ballast).
     DiskFull,
     /// Another leader's entry took its place in the log.
@@ -161,6 +174,8 @@ pub enum Task {
         /// Which.
         snapshot: SnapshotRef,
     },
+    /// What it waits for may be there now, or there may be room: try again.
+    Retry,
     /// A plugin that was missing has arrived: try again.
     PluginArrived {
         /// Which.
@@ -200,6 +215,14 @@ pub enum Report {
         /// Propose it before any further group of commands: a command just failed.
         urgent: bool,
     },
+    /// A checkpoint failed in the guest: so many entries stand above the last one; for the node,
+    /// which refuses commands beyond a limit.
+    CheckpointFailed {
+        /// The group.
+        group: GroupId,
+        /// Entries.
+        tail: u64,
+    },
     /// The log has no `Create` yet at this index; for the node, whose leader proposes it.
     NotCreated {
         /// The group.
@@ -211,6 +234,20 @@ pub enum Report {
         group: GroupId,
         /// Which.
         plugin: Digest,
+    },
+    /// The worker stands still until this image is here, or a newer snapshot; for the host, which
+    /// fetches it and says `Retry`.
+    ImageMissing {
+        /// The group.
+        group: GroupId,
+        /// Which.
+        image: Digest,
+    },
+    /// There is no room on the disk for a checkpoint: for the node, which refuses commands until
+    /// more is applied, and for the host, which says `Retry` from time to time.
+    NoRoom {
+        /// The group.
+        group: GroupId,
     },
     /// The log gave a damaged record: the whole node must stop; for the host.
     LogFailed {

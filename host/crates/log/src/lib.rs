@@ -14,6 +14,7 @@ mod collector;
 mod errors;
 mod fields;
 mod identity;
+mod images;
 mod index;
 mod memory_disk;
 mod options;
@@ -33,6 +34,7 @@ mod space;
 mod store;
 mod table;
 
+pub use images::{Inspected, SnapshotInfo, inspect_snapshot};
 pub use memory_disk::{Fault, MemoryDisk};
 pub use options::Options;
 pub use overlay::Overlay;

@@ -1,6 +1,7 @@
 //! The folder of snapshot files.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,8 @@ use crate::snapshot_receiver::FileReceiver;
 use crate::snapshot_writer::FileWriter;
 
 const EXTENSION: &str = "snapshot";
-const TEMPORARY_EXTENSION: &str = "tmp";
+pub(crate) const TEMPORARY_EXTENSION: &str = "tmp";
+pub(crate) const IMAGE_EXTENSION: &str = "image";
 const PARTIAL_EXTENSION: &str = "partial";
 
 /// Files that are kept although they did not arrive whole, over all groups; one per group.
@@ -28,12 +30,12 @@ const NAME_DIGEST_BYTES: usize = 8;
 
 /// Snapshot files in one folder of a disk. Clones share it.
 #[derive(Debug, Clone)]
-pub struct SnapshotFiles(Arc<Folder>);
+pub struct SnapshotFiles(pub(crate) Arc<Folder>);
 
 #[derive(Debug)]
 pub(crate) struct Folder {
     pub(crate) disk: Arc<dyn Disk>,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Number of the next temporary file.
     next: AtomicU64,
     /// Partial files that a receiver writes to.
@@ -78,6 +80,26 @@ impl SnapshotFiles {
 }
 
 impl Snapshots for SnapshotFiles {
+    fn discard(&self, group: GroupId, snapshot: &SnapshotRef) -> Result<(), SnapshotError> {
+        let path = self.0.named(group, snapshot.last, &snapshot.digest);
+        let name = path.display().to_string();
+        let failed = || io_error("removing", &name);
+        self.0.disk.remove(&path).map_err(failed())?;
+        self.0.disk.sync_dir(&self.0.path).map_err(failed())
+    }
+
+    fn open_image(&self, digest: &Digest) -> Result<Box<dyn SnapshotReader>, SnapshotError> {
+        let path = self.0.image(digest, IMAGE_EXTENSION);
+        let (reader, found) = FileReader::open(&*self.0.disk, &path)?;
+        match found == *digest {
+            true => Ok(Box::new(reader)),
+            false => Err(SnapshotError::Damaged {
+                file: path.display().to_string(),
+                reason: format!("its digest is {found}"),
+            }),
+        }
+    }
+
     fn create(
         &self,
         group: GroupId,
@@ -169,26 +191,30 @@ impl Snapshots for SnapshotFiles {
         Ok(Some((reader.last(), digest)))
     }
 
-    fn retain(&self, group: GroupId, keep: &[SnapshotRef]) -> Result<(), SnapshotError> {
+    fn retain(
+        &self,
+        group: GroupId,
+        keep: &[SnapshotRef],
+        older: usize,
+    ) -> Result<(), SnapshotError> {
         let named = |it: &SnapshotRef| self.0.named(group, it.last, &it.digest);
         let keep: Vec<_> = keep.iter().map(named).collect();
         let newest = keep.iter().max();
         let name = self.0.path.display().to_string();
         let failed = || io_error("clearing the folder", &name);
-        let mut removed = false;
         // A newer file was just finished and is about to be named, or is on its way in.
         let superseded = |file: &PathBuf| newest.is_none_or(|newest| file < newest);
-        for file in self.0.files_of(group, EXTENSION)? {
-            if superseded(&file) && !keep.contains(&file) {
-                self.0.disk.remove(&file).map_err(failed())?;
-                removed = true;
-            }
-        }
+        let mut files = self.0.of_group(group).map_err(failed())?;
+        files.retain(|file| superseded(file) && !keep.contains(file));
+        files.truncate(files.len().saturating_sub(older));
         for file in self.0.files_of(group, PARTIAL_EXTENSION)? {
             if superseded(&file) && !self.0.partials().contains(&file) {
-                self.0.disk.remove(&file).map_err(failed())?;
-                removed = true;
+                files.push(file);
             }
+        }
+        let removed = !files.is_empty();
+        for file in files {
+            self.0.disk.remove(&file).map_err(failed())?;
         }
         match removed {
             true => self.0.disk.sync_dir(&self.0.path).map_err(failed()),
@@ -198,6 +224,18 @@ impl Snapshots for SnapshotFiles {
 }
 
 impl Folder {
+    /// The finished files of a group, oldest first.
+    pub(crate) fn of_group(&self, group: GroupId) -> io::Result<Vec<PathBuf>> {
+        let prefix = format!("{group}-");
+        let mut files = self.disk.list(&self.path)?;
+        files.retain(|file| {
+            let name = file.file_name().and_then(|name| name.to_str());
+            let finished = file.extension().is_some_and(|it| it == EXTENSION);
+            finished && name.is_some_and(|name| name.starts_with(&prefix))
+        });
+        Ok(files)
+    }
+
     fn temporary(&self, group: GroupId) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.path
@@ -256,6 +294,11 @@ impl Folder {
         let digest = &digest[..2 * NAME_DIGEST_BYTES];
         self.path
             .join(format!("{group}-{index:020}-{term}-{digest}.{EXTENSION}"))
+    }
+
+    /// An image, complete or being received.
+    pub(crate) fn image(&self, digest: &Digest, extension: &str) -> PathBuf {
+        self.path.join(format!("image-{digest}.{extension}"))
     }
 
     /// Gives a complete and synced file its name, durably.

@@ -42,7 +42,7 @@ impl FileReader {
         }
     }
 
-    fn new(file: Box<dyn File>, name: String) -> Result<(Self, Digest), SnapshotError> {
+    pub(crate) fn new(file: Box<dyn File>, name: String) -> Result<(Self, Digest), SnapshotError> {
         let file_len = file.len().map_err(io_error("opening", &name))?;
         let end = file_len.saturating_sub(TRAILER_BYTES as u64);
         let mut reader = Self {

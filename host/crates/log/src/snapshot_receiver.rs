@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coracle_driver::{Digest, SnapshotError, SnapshotReceiver};
-use coracle_proto::GroupId;
+use coracle_proto::{GroupId, LogId};
 
 use crate::snapshot_files::Folder;
 use crate::snapshot_format::io_error;
@@ -61,7 +61,10 @@ impl SnapshotReceiver for FileReceiver {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(Digest, Vec<u8>), SnapshotError> {
+    fn finish(
+        mut self: Box<Self>,
+        offered: Option<(LogId, Digest)>,
+    ) -> Result<(Digest, Vec<u8>), SnapshotError> {
         // Either it is what it should be, or to go on with it would lead to the same end.
         self.temporary.discard();
         let disk = &*self.temporary.folder.disk;
@@ -73,6 +76,15 @@ impl SnapshotReceiver for FileReceiver {
             return Err(SnapshotError::Damaged {
                 file: self.temporary.name.clone(),
                 reason: format!("it is a snapshot of {found}, not of {wanted}"),
+            });
+        }
+        if let Some((last, wanted)) = offered
+            && (last, wanted) != (head.last, digest)
+        {
+            let found = head.last;
+            return Err(SnapshotError::Damaged {
+                file: self.temporary.name.clone(),
+                reason: format!("it is {digest} at {found}, not {wanted} at {last}"),
             });
         }
         self.temporary.publish(&head, &digest)?;

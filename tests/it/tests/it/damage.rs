@@ -96,6 +96,59 @@ fn a_damaged_snapshot_is_not_restored_from() {
 }
 
 #[test]
+fn a_replica_whose_snapshot_is_damaged_or_gone_gets_another_nodes_and_goes_on() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_fsm("kv", "kv", &[]);
+    for number in 0..20 {
+        cluster.coracle_ok(&["apply", "kv", "put", &format!("k{number}"), "value"]);
+    }
+    let taken: u64 = cluster
+        .coracle_ok(&["snapshot", "kv"])
+        .trim()
+        .parse()
+        .unwrap();
+    for (node, spoil) in [(2, false), (3, true)] {
+        coracle_it::eventually("the node to have a snapshot", || {
+            match cluster.fsm_status(node, "kv")?.snapshot_index {
+                index if index >= taken => Ok(()),
+                index => Err(format!("it is at {index}")),
+            }
+        });
+        let group = cluster.fsm_status(node, "kv").unwrap().group;
+        cluster.stop(node);
+        let own = format!("g{group}-");
+        let mut touched = 0;
+        for file in files(&cluster.data(node), "snapshot") {
+            if file
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with(&own)
+            {
+                touched += 1;
+                match spoil {
+                    true => damage(&file, 64),
+                    false => std::fs::remove_file(file).unwrap(),
+                }
+            }
+        }
+        assert!(touched > 0);
+        cluster.coracle_ok(&["apply", "kv", "put", &format!("after{node}"), "2"]);
+
+        cluster.start_node(node);
+
+        coracle_it::eventually("the fsm to run again", || {
+            match cluster.fsm_status(node, "kv")?.state {
+                FsmState::Running => Ok(()),
+                state => Err(state.to_string()),
+            }
+        });
+        cluster.converged_chain("kv");
+        assert!(cluster.log(node).contains("a lost snapshot was fetched"));
+    }
+}
+
+#[test]
 fn a_damaged_plugin_is_named_and_fetched_again() {
     let mut cluster = Cluster::start(3);
     cluster.create_fsm("kv", "kv", &[]);

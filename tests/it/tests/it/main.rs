@@ -18,4 +18,5 @@ mod reads;
 mod recover;
 mod requests;
 mod shutdown;
+mod snapshots;
 mod upgrade;

@@ -45,7 +45,7 @@ impl ExactlyOnce {
                     self.command(entry.index, header.key, body)?;
                 }
             }
-            Body::Activate(_) | Body::Checkpoint | Body::Retire => {}
+            Body::Activate(_) | Body::Checkpoint | Body::Retire | Body::Restore { .. } => {}
         }
         Ok(())
     }

@@ -190,7 +190,10 @@ impl World {
                 self.count("snapshots installed");
                 self.invariants.installed(group, node, last.index)?;
             }
-            Task::Expect { .. } | Task::Read { .. } | Task::PluginArrived { .. } => {}
+            Task::Expect { .. }
+            | Task::Read { .. }
+            | Task::Retry
+            | Task::PluginArrived { .. } => {}
         }
         let worker = self.running(node).and_then(|it| it.workers.get_mut(&group));
         if let Some(worker) = worker {
@@ -331,7 +334,7 @@ impl World {
         let Some(running) = self.running(node) else {
             return Ok(());
         };
-        match running.snapshots.retain(group, keep) {
+        match running.snapshots.retain(group, keep, 0) {
             Ok(()) => Ok(()),
             Err(error) => self.failed(node, error.to_string()),
         }

@@ -223,7 +223,7 @@ fn copy(
         }
         offset += size as u64;
     }
-    match (receiver.finish(), harm) {
+    match (receiver.finish(None), harm) {
         (Ok((digest, _)), Harm::None) if digest == snapshot.digest => Ok(true),
         (Ok(_), _) => Err(Broken::Undetected),
         (Err(SnapshotError::Damaged { .. }), Harm::Damage) => Ok(false),

@@ -9,7 +9,7 @@ use super::sessions::Session;
 use super::verdict::{Skipped, Verdict};
 use super::worker::{Phase, Worker};
 use crate::payload::{Body, Group};
-use crate::task::Outcome;
+use crate::task::{Outcome, Report};
 use crate::{Digest, Environment, MachineSpec};
 
 impl Worker {
@@ -37,6 +37,7 @@ impl Worker {
                 if result.skipped != Skipped::default() && self.origin.is_some() {
                     self.skips.insert(entry.index, result.skipped);
                 }
+                self.used = true;
                 self.settle_at(entry, &environment, result.verdicts, None);
             }
             Body::Create(spec) => {
@@ -49,6 +50,12 @@ impl Worker {
                     Some(spec) => self.checkpoint(entry, &environment, &spec)?,
                     None => (self.refusal(), None),
                 };
+                if let (Some(origin), None) = (&self.origin, &digest) {
+                    self.reports.push_back(Report::CheckpointFailed {
+                        group: self.group,
+                        tail: entry.index.saturating_sub(origin.from),
+                    });
+                }
                 self.settle_at(entry, &environment, vec![verdict], digest.as_ref());
             }
             Body::Activate(spec) => {
@@ -57,6 +64,11 @@ impl Worker {
                 } else {
                     (self.refusal(), None)
                 };
+                self.used = true;
+                self.settle_at(entry, &environment, vec![verdict], digest.as_ref());
+            }
+            Body::Restore { image, fresh } => {
+                let (verdict, digest) = self.restore(entry, &environment, &image, fresh)?;
                 self.settle_at(entry, &environment, vec![verdict], digest.as_ref());
             }
             Body::Retire => {

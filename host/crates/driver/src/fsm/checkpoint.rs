@@ -15,7 +15,7 @@ use crate::{Digest, Environment, FailureClass, MachineSpec, SnapshotError, Snaps
 pub(super) const DONE: Verdict = Verdict::Applied(Outcome::Done);
 
 /// A verdict, and the digest of the state if it is a checkpoint.
-type Concluded = (Verdict, Option<Digest>);
+pub(super) type Concluded = (Verdict, Option<Digest>);
 
 impl Worker {
     /// Takes a checkpoint and goes on from it, as `spec`. If anything fails the old history goes
@@ -73,6 +73,17 @@ impl Worker {
         spec: &MachineSpec,
     ) -> Result<Digest, Trouble> {
         let snapshot = self.save(entry, environment, spec)?;
+        self.begin_from(entry, environment, spec, snapshot)
+    }
+
+    /// Goes on from a snapshot of this entry.
+    pub(super) fn begin_from(
+        &mut self,
+        entry: &Entry,
+        environment: &Environment,
+        spec: &MachineSpec,
+        snapshot: SnapshotRef,
+    ) -> Result<Digest, Trouble> {
         // Two instances at once would need twice the memory.
         self.live = None;
         let origin = Origin {
@@ -82,7 +93,12 @@ impl Worker {
             from: entry.index,
             time: environment.time,
         };
-        let (instance, digest) = origin.start(&self.context, self.group, false)?;
+        let started = origin.start(&self.context, self.group, false);
+        if let Err(Trouble::Guest(_)) = &started {
+            // What cannot be removed now goes with the next checkpoint.
+            let _ = self.context.snapshots.discard(self.group, &snapshot);
+        }
+        let (instance, digest) = started?;
         let digest = digest.expect("invariant: it was restored from a snapshot");
         self.due = Due {
             fuel: instance.machine.fuel_used(),
@@ -130,7 +146,10 @@ impl Worker {
         let mut sink = StateSink::new(writer.as_mut(), origin.spec.limits.snapshot_bytes);
         let saved = instance.machine.snapshot(environment, &mut sink);
         if sink.overflow {
-            return Err(Trouble::Guest(overflow()));
+            return Err(Trouble::Guest(overflow("snapshot")));
+        }
+        if let Some(error) = sink.failed {
+            return Err(stop(error));
         }
         saved.map_err(|fault| Trouble::of("snapshot", fault))?;
         let digest = writer.finish().map_err(stop)?;
@@ -168,13 +187,13 @@ impl Worker {
 
     /// The old history goes on. Its next checkpoint is due after as much again, or a failing one
     /// would be tried at every entry.
-    fn keep_old(&mut self, failure: &GuestFailure, fuel: u64) -> Concluded {
+    pub(super) fn keep_old(&mut self, failure: &GuestFailure, fuel: u64) -> Concluded {
         self.live = None;
         self.attempted(fuel);
         (Verdict::Applied(outcome_of(failure)), None)
     }
 
-    fn fuel(&self) -> u64 {
+    pub(super) fn fuel(&self) -> u64 {
         let instance = self.live.as_ref();
         instance.map_or(0, |instance| instance.machine.fuel_used())
     }
@@ -192,9 +211,9 @@ fn stop(error: SnapshotError) -> Trouble {
     Stop::from(error).into()
 }
 
-fn overflow() -> GuestFailure {
+pub(super) fn overflow(call: &'static str) -> GuestFailure {
     GuestFailure {
-        call: "snapshot",
+        call,
         class: Some(FailureClass::BadResult),
         message: Vec::new(),
         detail: "the snapshot is larger than its limit".into(),

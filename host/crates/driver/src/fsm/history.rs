@@ -1,5 +1,7 @@
 //! Where an instance comes from and how to get there again.
 
+use std::io;
+
 use coracle_proto::{Entry, EntryKind, GroupId, Index};
 
 use super::options::{MAX_MESSAGE_BYTES, READ_BYTES, WorkerContext};
@@ -62,8 +64,10 @@ pub(super) struct GuestFailure {
 pub(super) enum Stop {
     /// Until this plugin is here.
     PluginMissing(Digest),
-    /// Entries or a snapshot file are gone: another snapshot is on its way.
+    /// Entries or a snapshot file are gone or damaged: another snapshot must come.
     Gone(String),
+    /// Until there is room on the disk.
+    NoRoom(String),
     /// For good.
     Host(String),
     /// For good, and with it the node: its log is damaged.
@@ -121,9 +125,12 @@ impl From<LogError> for Stop {
 
 impl From<SnapshotError> for Stop {
     fn from(error: SnapshotError) -> Self {
-        match error {
-            SnapshotError::Missing { .. } => Self::Gone(error.to_string()),
-            error => Self::Host(error.to_string()),
+        match &error {
+            SnapshotError::Missing { .. } | SnapshotError::Damaged { .. } => {
+                Self::Gone(error.to_string())
+            }
+            SnapshotError::Io { source, .. } if is_full(source) => Self::NoRoom(error.to_string()),
+            SnapshotError::Io { .. } => Self::Host(error.to_string()),
         }
     }
 }
@@ -145,15 +152,17 @@ impl Origin {
             None => None,
         };
         let call = if source.is_some() { "restore" } else { "init" };
-        let machine = context
-            .machines
-            .start(
-                &self.spec,
-                &self.environment,
-                source.as_mut().map(|source| source as _),
-                slack,
-            )
-            .map_err(|fault| Trouble::of(call, fault))?;
+        let started = context.machines.start(
+            &self.spec,
+            &self.environment,
+            source.as_mut().map(|source| source as _),
+            slack,
+        );
+        // What the guest made of a file that could not be read says nothing.
+        if let Some(error) = source.as_mut().and_then(|source| source.failed.take()) {
+            return Err(Stop::from(error).into());
+        }
+        let machine = started.map_err(|fault| Trouble::of(call, fault))?;
         let digest = source.map(StateSource::finish).transpose()?;
         let instance = Instance {
             machine,
@@ -232,6 +241,11 @@ impl Instance {
             Err(fault) => Err(Trouble::of("apply", fault)),
         }
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// Decodes an entry of kind `Normal`.

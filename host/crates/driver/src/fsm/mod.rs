@@ -15,6 +15,7 @@ pub mod native_kv;
 mod options;
 mod outcomes;
 mod reader;
+mod restore;
 mod sessions;
 mod shared;
 mod state_file;

@@ -206,7 +206,7 @@ impl Reader {
 
     fn failed(&mut self, trouble: Trouble) -> QueryError {
         match trouble {
-            Trouble::Stop(Stop::Gone(reason)) => QueryError::Busy { reason },
+            Trouble::Stop(Stop::Gone(reason) | Stop::NoRoom(reason)) => QueryError::Busy { reason },
             Trouble::Stop(Stop::PluginMissing(plugin)) => QueryError::Unavailable {
                 reason: format!("plugin {plugin} is not here"),
             },
@@ -257,7 +257,8 @@ fn available(target: &Target) -> Result<&Origin, QueryError> {
                 WorkerState::Failed { reason } => format!("it never started: {reason}"),
                 WorkerState::Retired => "the fsm is retired".into(),
                 WorkerState::WaitingForPlugin { plugin } => format!("plugin {plugin} is not here"),
-                WorkerState::WaitingForSnapshot { reason } => reason.clone(),
+                WorkerState::WaitingForSnapshot { reason }
+                | WorkerState::WaitingForRoom { reason } => reason.clone(),
                 _ => "it has not started yet".into(),
             },
         })

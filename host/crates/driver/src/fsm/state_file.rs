@@ -7,7 +7,9 @@ use super::history::Stop;
 use super::options::{CHUNK_BYTES, WorkerContext};
 use super::sessions::{Session, Sessions};
 use super::{HeaderError, SnapshotHeader};
-use crate::{Digest, Section, Sink, SnapshotReader, SnapshotRef, SnapshotWriter, Source};
+use crate::{
+    Digest, Section, Sink, SnapshotError, SnapshotReader, SnapshotRef, SnapshotWriter, Source,
+};
 
 /// Takes a guest's state into a file.
 pub(super) struct StateSink<'a> {
@@ -15,6 +17,8 @@ pub(super) struct StateSink<'a> {
     left: u64,
     /// Set when the guest wrote more than its limit.
     pub(super) overflow: bool,
+    /// What went wrong with the file, if it did.
+    pub(super) failed: Option<SnapshotError>,
 }
 
 impl<'a> StateSink<'a> {
@@ -23,6 +27,7 @@ impl<'a> StateSink<'a> {
             writer,
             left: limit,
             overflow: false,
+            failed: None,
         }
     }
 }
@@ -34,9 +39,11 @@ impl Sink for StateSink<'_> {
             return Err("larger than its limit".into());
         };
         self.left = left;
-        self.writer
-            .write(Section::State, chunk)
-            .map_err(|error| error.to_string())
+        self.writer.write(Section::State, chunk).map_err(|error| {
+            let reason = error.to_string();
+            self.failed = Some(error);
+            reason
+        })
     }
 }
 
@@ -44,6 +51,8 @@ impl Sink for StateSink<'_> {
 pub(super) struct StateSource {
     reader: Box<dyn SnapshotReader>,
     hasher: Sha256,
+    /// What went wrong with the file, if it did.
+    pub(super) failed: Option<SnapshotError>,
 }
 
 impl StateSource {
@@ -58,22 +67,31 @@ impl StateSource {
         Ok(Self {
             reader,
             hasher: Sha256::new(),
+            failed: None,
         })
     }
 
     /// Digest of the whole state, of what the guest did not read as well.
     pub(super) fn finish(mut self) -> Result<Digest, Stop> {
-        while !self.read(CHUNK_BYTES).map_err(Stop::Host)?.is_empty() {}
+        loop {
+            match (self.read(CHUNK_BYTES), self.failed.take()) {
+                (_, Some(error)) => return Err(error.into()),
+                (Err(reason), None) => return Err(Stop::Host(reason)),
+                (Ok(bytes), None) if bytes.is_empty() => break,
+                (Ok(_), None) => {}
+            }
+        }
         Ok(Digest(self.hasher.finalize().into()))
     }
 }
 
 impl Source for StateSource {
     fn read(&mut self, max: usize) -> Result<Vec<u8>, String> {
-        let bytes = self
-            .reader
-            .read(Section::State, max)
-            .map_err(|error| error.to_string())?;
+        let bytes = self.reader.read(Section::State, max).map_err(|error| {
+            let reason = error.to_string();
+            self.failed = Some(error);
+            reason
+        })?;
         self.hasher.update(&bytes);
         Ok(bytes)
     }
@@ -109,7 +127,7 @@ pub(super) fn read_header(
     let mut reader = context
         .snapshots
         .open(group, snapshot.last, &snapshot.digest)?;
-    let damaged = |reason: String| Stop::Host(format!("snapshot {}: {reason}", snapshot.last));
+    let damaged = |reason: String| Stop::Gone(format!("snapshot {}: {reason}", snapshot.last));
     let header = SnapshotHeader::decode(reader.header())
         .map_err(|error: HeaderError| damaged(error.to_string()))?;
     if header.group != group || header.last != snapshot.last {
@@ -128,7 +146,9 @@ pub(super) fn read_header(
     Ok((header, sessions))
 }
 
-fn read_sessions(reader: &mut dyn SnapshotReader) -> Result<Result<Sessions, String>, Stop> {
+pub(super) fn read_sessions(
+    reader: &mut dyn SnapshotReader,
+) -> Result<Result<Sessions, String>, Stop> {
     let mut sessions = Sessions::default();
     let mut buffer = Vec::new();
     loop {

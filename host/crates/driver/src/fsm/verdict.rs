@@ -57,9 +57,9 @@ impl Verdict {
                 bytes: *bytes,
                 limit: *limit,
             }),
-            Self::Suspended => {
-                unavailable("suspended until the next checkpoint: too many commands failed")
-            }
+            Self::Suspended => Answer::NotApplied(NotApplied::Suspended {
+                reason: "too many commands failed since the last checkpoint".into(),
+            }),
             Self::NotRunning => unavailable("the state machine is not running"),
             Self::Retired => unavailable("the fsm is retired"),
         }

@@ -31,6 +31,8 @@ pub struct Worker {
     pub(super) skips: SkipList,
     /// Commands that failed since the last checkpoint.
     pub(super) failures: u32,
+    /// Commands were applied since `Create`. Counts only while there is no snapshot.
+    pub(super) used: bool,
     pub(super) sessions: Sessions,
     pub(super) chain: Chain,
     /// The chain misses the link of the snapshot's last entry until its state was read.
@@ -70,6 +72,7 @@ pub(super) enum Phase {
 enum Wait {
     Plugin(Digest),
     Snapshot(String),
+    Room(String),
 }
 
 /// What was applied since the last attempt of a checkpoint.
@@ -106,6 +109,11 @@ pub enum WorkerState {
     WaitingForPlugin {
         /// Which.
         plugin: Digest,
+    },
+    /// It stands still until there is room for its checkpoint on the disk.
+    WaitingForRoom {
+        /// What did not fit.
+        reason: String,
     },
     /// What it needs next is gone from this node: another snapshot must come.
     WaitingForSnapshot {
@@ -154,6 +162,7 @@ impl Worker {
             live: None,
             skips: SkipList::new(),
             failures: 0,
+            used: false,
             sessions: Sessions::default(),
             chain: Chain::new(),
             unlinked: None,
@@ -201,6 +210,7 @@ impl Worker {
                 }
             }
             (Task::Install { snapshot }, _) => self.install = Some(snapshot),
+            (Task::Retry, _) => self.waiting = None,
             (Task::PluginArrived { plugin }, _) => {
                 if self.waiting == Some(Wait::Plugin(plugin)) {
                     self.waiting = None;
@@ -283,6 +293,9 @@ impl Worker {
             (_, Some(Wait::Snapshot(reason))) => WorkerState::WaitingForSnapshot {
                 reason: reason.clone(),
             },
+            (_, Some(Wait::Room(reason))) => WorkerState::WaitingForRoom {
+                reason: reason.clone(),
+            },
             (Phase::Empty, _) => WorkerState::Starting,
             (Phase::Running, _) if self.live.is_none() => WorkerState::Starting,
             (Phase::Running, _) => WorkerState::Running,
@@ -330,7 +343,7 @@ impl Worker {
             Some(Wait::Plugin(plugin)) => {
                 self.context.machines.has(plugin) || self.install.is_some()
             }
-            Some(Wait::Snapshot(_)) => self.install.is_some(),
+            Some(Wait::Snapshot(_) | Wait::Room(_)) => self.install.is_some(),
         };
         if ready {
             self.waiting = None;
@@ -415,6 +428,10 @@ impl Worker {
                 });
             }
             Stop::Gone(reason) => self.waiting = Some(Wait::Snapshot(reason)),
+            Stop::NoRoom(reason) => {
+                self.reports.push_back(Report::NoRoom { group: self.group });
+                self.waiting = Some(Wait::Room(reason));
+            }
             Stop::Host(reason) => self.halt(reason),
             Stop::Log(reason) => {
                 self.reports.push_back(Report::LogFailed {

@@ -60,6 +60,8 @@ pub struct NodeConfig {
     pub retained_entries: u64,
     /// Bytes of payload kept below the newest snapshot.
     pub retained_bytes: u64,
+    /// Entries above the last checkpoint, while checkpoints fail; beyond, commands are refused.
+    pub max_tail_entries: u64,
     /// Applied entries after which a hint of the applied index goes into the log.
     pub applied_hint_entries: u64,
     /// How far the time of the last entry may be ahead of this node's clock; a leader further
@@ -120,6 +122,7 @@ impl NodeConfig {
             max_log_reads: 16,
             retained_entries: 10_000,
             retained_bytes: 16 << 20,
+            max_tail_entries: 1_000_000,
             applied_hint_entries: 256,
             max_clock_lag: Duration::from_secs(24 * 3600),
         }

@@ -109,6 +109,14 @@ pub enum Event {
         /// What arrived.
         snapshot: SnapshotRef,
     },
+    /// A snapshot was fetched from a peer because this replica's own is gone or damaged; its file
+    /// is durable here.
+    SnapshotFetched {
+        /// The group.
+        group: GroupId,
+        /// What was fetched.
+        snapshot: SnapshotRef,
+    },
     /// A transfer of [`Outbox::snapshots`](super::Outbox::snapshots) ended.
     SnapshotSent {
         /// The group.

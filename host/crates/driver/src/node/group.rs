@@ -74,6 +74,10 @@ pub(super) struct Group {
     create_at: Option<Index>,
     /// The worker was halted by a fault of this host.
     halted: Option<String>,
+    /// The worker has no room for a checkpoint.
+    no_room: bool,
+    /// Checkpoints fail and the tail is as long as it may be.
+    suspended: Option<String>,
 }
 
 /// Entries that a peer needs from the log.
@@ -159,6 +163,8 @@ impl Group {
             uncreated: false,
             create_at: None,
             halted: None,
+            no_room: false,
+            suspended: None,
         }
     }
 
@@ -259,6 +265,7 @@ impl Group {
             return;
         }
         self.applied = index;
+        self.no_room = false;
         self.checkpoint.reached(index);
         // If there is still none, the worker says so again.
         self.uncreated = false;
@@ -297,6 +304,28 @@ impl Group {
     pub(super) fn end(&mut self, turn: &mut Turn<'_>) {
         self.refuse_waiting(turn);
         self.end_changes(turn);
+    }
+
+    /// The worker stands still before a checkpoint for which there is no room.
+    pub(super) fn no_room(&mut self, turn: &mut Turn<'_>) {
+        self.no_room = true;
+        self.low_space(turn);
+    }
+
+    /// A checkpoint failed: beyond a limit the log must not grow on.
+    pub(super) fn checkpoint_failed(&mut self, turn: &mut Turn<'_>, tail: u64) {
+        let limit = turn.config.max_tail_entries;
+        if tail < limit {
+            return;
+        }
+        let reason = format!(
+            "checkpoints fail, and {tail} entries stand above the last one (the limit is {limit})"
+        );
+        self.suspended = Some(reason.clone());
+        for ticket in self.queue.drain() {
+            let reason = reason.clone();
+            turn.refuse(ticket, NotApplied::Suspended { reason });
+        }
     }
 
     /// The disk is nearly full: who waits to be appended is refused.

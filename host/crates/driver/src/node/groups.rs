@@ -97,6 +97,11 @@ impl Groups<'_> {
                     replica.snapshot_arrived(turn, from, to, term, snapshot);
                 });
             }
+            Event::SnapshotFetched { group, snapshot } => {
+                self.with(turn, group, |replica, turn| {
+                    replica.snapshot_fetched(turn, snapshot);
+                });
+            }
             Event::SnapshotSent {
                 group,
                 to,
@@ -239,7 +244,18 @@ impl Groups<'_> {
             Report::Halted { group, reason } => {
                 self.with(turn, group, |replica, turn| replica.halt(turn, reason));
             }
-            Report::Answer { .. } | Report::PluginMissing { .. } | Report::LogFailed { .. } => {}
+            Report::NoRoom { group } => {
+                self.with(turn, group, |replica, turn| replica.no_room(turn));
+            }
+            Report::CheckpointFailed { group, tail } => {
+                self.with(turn, group, |replica, turn| {
+                    replica.checkpoint_failed(turn, tail);
+                });
+            }
+            Report::Answer { .. }
+            | Report::PluginMissing { .. }
+            | Report::ImageMissing { .. }
+            | Report::LogFailed { .. } => {}
         }
     }
 

@@ -136,12 +136,76 @@ fn a_file_travels_as_raw_bytes() {
     for part in sent.chunks(4096) {
         receiver.write(part).unwrap();
     }
-    assert_eq!(receiver.finish().unwrap(), (digest, b"header".to_vec()));
+    assert_eq!(receiver.finish(None).unwrap(), (digest, b"header".to_vec()));
     let mut reader = there.open(G, at(5), &digest).unwrap();
     assert_eq!(
         section(&mut *reader, Section::State).unwrap(),
         bytes(100_000)
     );
+}
+
+#[test]
+fn a_received_file_that_is_not_the_offered_one_gets_no_name() {
+    let (here, disk) = (files(&MemoryDisk::new()), MemoryDisk::new());
+    let there = files(&disk);
+    let digest = written(&here, 5, 100);
+    let sent = raw(&mut *here.open(G, at(5), &digest).unwrap());
+    for offered in [(at(6), digest), (at(5), Digest([9; 32]))] {
+        let mut receiver = there.receive(G).unwrap();
+        receiver.write(&sent).unwrap();
+        receiver.finish(Some(offered)).unwrap_err();
+        assert!(there.open(G, at(5), &digest).is_err());
+    }
+    assert_eq!(there.list(G).unwrap(), []);
+}
+
+#[test]
+fn an_image_arrives_in_parts_and_is_named_only_if_it_is_the_right_one() {
+    let (here, there) = (files(&MemoryDisk::new()), files(&MemoryDisk::new()));
+    let digest = written(&here, 5, 10_000);
+    let sent = raw(&mut *here.open(G, at(5), &digest).unwrap());
+    let (one, two) = sent.split_at(4000);
+
+    assert_eq!(there.add_to_image(&digest, 0, one).unwrap(), 4000);
+    // A part that came twice, and one that is ahead.
+    assert_eq!(there.add_to_image(&digest, 0, one).unwrap(), 4000);
+    assert_eq!(there.add_to_image(&digest, 9000, two).unwrap(), 4000);
+    assert!(there.open_image(&digest).is_err());
+    there.add_to_image(&digest, 4000, two).unwrap();
+    assert_eq!(there.finish_image(&digest).unwrap().last, at(5));
+    assert!(there.has_image(&digest));
+
+    // The same bytes under another name.
+    let other = Digest([3; 32]);
+    there.add_to_image(&other, 0, &sent).unwrap();
+    there.finish_image(&other).unwrap_err();
+    assert!(!there.has_image(&other));
+    there.retain_images(&[]).unwrap();
+    assert!(!there.has_image(&digest));
+}
+
+#[test]
+fn as_many_older_files_stay_as_are_asked_for_and_none_of_a_group_that_is_not_hosted() {
+    let files = files(&MemoryDisk::new());
+    let digests: Vec<_> = (1..=4).map(|index| written(&files, index, 10)).collect();
+    let newest = SnapshotRef {
+        last: at(4),
+        configuration: configuration(0),
+        digest: digests[3],
+    };
+    let left = || {
+        let found = files.list(G).unwrap();
+        found.iter().map(|it| it.last.index).collect::<Vec<_>>()
+    };
+
+    files.retain(G, std::slice::from_ref(&newest), 2).unwrap();
+    assert_eq!(left(), [2, 3, 4]);
+    files.retain(G, &[newest], 0).unwrap();
+    assert_eq!(left(), [4]);
+    files.retain_groups(|group| group == G).unwrap();
+    assert_eq!(left(), [4]);
+    files.retain_groups(|group| group != G).unwrap();
+    assert_eq!(left(), [0; 0]);
 }
 
 #[test]
@@ -154,7 +218,7 @@ fn a_received_file_with_any_byte_wrong_is_refused_and_leaves_nothing() {
     let receive = |group, bytes: &[u8]| {
         let mut receiver = there.receive(group).unwrap();
         receiver.write(bytes).unwrap();
-        receiver.finish().unwrap_err()
+        receiver.finish(None).unwrap_err()
     };
     for at in 0..sent.len() {
         let mut bytes = sent.clone();
@@ -217,13 +281,13 @@ fn only_the_files_named_and_newer_ones_are_kept() {
         configuration: configuration(0),
         digest: digests[1],
     };
-    files.retain(G, &[keep]).unwrap();
+    files.retain(G, &[keep], 0).unwrap();
     assert!(files.open(G, at(6), &digests[1]).is_ok());
     assert!(files.open(G, at(5), &digests[0]).is_err());
     assert!(files.open(G, at(7), &digests[2]).is_ok());
     unfinished.finish().unwrap();
     assert_eq!(listed(&disk).len(), 4);
-    files.retain(G, &[]).unwrap();
+    files.retain(G, &[], 0).unwrap();
     assert_eq!(listed(&disk).len(), 1);
 }
 
@@ -284,7 +348,7 @@ fn a_file_that_broke_off_is_gone_on_with_even_after_a_restart() {
     other.write(b"of another sender").unwrap();
     drop(other);
     rest.write(&all[2000..]).unwrap();
-    assert_eq!(rest.finish().unwrap().0, digest);
+    assert_eq!(rest.finish(None).unwrap().0, digest);
     assert_eq!(partials(&there), 0);
     assert_eq!(receiver.newest(G).unwrap(), Some((at(9), digest)));
     assert_eq!(receiver.newest(GroupId(4)).unwrap(), None);
@@ -298,7 +362,7 @@ fn a_partial_file_that_turns_out_wrong_is_not_gone_on_with_again() {
     let (mut receiver, _) = files.resume(G, at(9), &digest).unwrap();
     receiver.write(&bytes(3000)).unwrap();
 
-    receiver.finish().unwrap_err();
+    receiver.finish(None).unwrap_err();
 
     assert_eq!(partials(&disk), 0);
     assert_eq!(partial(&files, 3, 9, &digest, b"again"), 0);
@@ -318,6 +382,6 @@ fn partial_files_are_few_and_go_when_something_newer_comes() {
     partial(&files, last, 12, &digest, b"newer");
     assert_eq!(partials(&disk), MAX_PARTIAL_FILES, "one per group");
     assert_eq!(partial(&files, last, 12, &digest, b" and more"), 5);
-    files.retain(GroupId(last), &[]).unwrap();
+    files.retain(GroupId(last), &[], 0).unwrap();
     assert_eq!(partials(&disk), MAX_PARTIAL_FILES - 1);
 }

@@ -8,13 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use coracle_client::{
     Barrier, ChangeMember, Check, Code, ConfigChange, ConfigChanged, ConfigView, CreateFsm,
-    CreateToken, DigestHex, Drained, EventFilter, FsmInfo, FsmState, Leaders, Leadership,
-    MemberChanged, MemberList, PlaceFsm, Placed, PluginInfo, Removed, Snapshotted, Spread, Status,
-    TokenCreated, TokenList, TokenRevoked, Upgraded,
+    CreateToken, DigestHex, Drained, EventFilter, FsmInfo, FsmState, ImageReceived, Leaders,
+    Leadership, MemberChanged, MemberList, PlaceFsm, Placed, PluginInfo, Removed, Restore,
+    Restored, SnapshotList, Snapshotted, Spread, Status, TokenCreated, TokenList, TokenRevoked,
+    Upgraded,
 };
 use tokio::sync::Notify;
 
-use crate::api::{ApiError, Applied, Future, LeaderAction, Members, Queried, QueryTerms, Service};
+use crate::api::{
+    ApiError, Applied, Future, LeaderAction, Members, OpenSnapshot, Queried, QueryTerms, Service,
+    Snapshots,
+};
 use crate::events::{Events, Subscriber};
 use crate::metrics::Metrics;
 
@@ -371,6 +375,33 @@ impl Members for Fake {
     }
 
     fn revoke_token(&self, _: u64, _: Duration) -> Future<'_, TokenRevoked> {
+        Box::pin(async { Err(not_here()) })
+    }
+}
+
+/// Snapshots are tested end to end.
+impl Snapshots for Fake {
+    fn snapshots<'a>(&'a self, _: &'a str) -> Future<'a, SnapshotList> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn open_snapshot<'a>(
+        &'a self,
+        _: &'a str,
+        _: Option<u64>,
+    ) -> Future<'a, Box<dyn OpenSnapshot>> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn add_to_image(&self, _: DigestHex, _: u64, _: Bytes) -> Future<'_, ImageReceived> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn finish_image(&self, _: DigestHex) -> Future<'_, ImageReceived> {
+        Box::pin(async { Err(not_here()) })
+    }
+
+    fn restore<'a>(&'a self, _: &'a str, _: Restore) -> Future<'a, Restored> {
         Box::pin(async { Err(not_here()) })
     }
 }

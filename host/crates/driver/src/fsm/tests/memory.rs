@@ -1,6 +1,7 @@
 //! A log and snapshot files in memory.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use coracle_proto::{Entry, GroupId, Index, LogId};
@@ -72,9 +73,23 @@ type Files = Arc<Mutex<BTreeMap<LogId, File>>>;
 #[derive(Debug, Default)]
 pub(super) struct MemorySnapshots {
     files: Files,
+    /// Files that are images as well, by digest.
+    images: Mutex<BTreeMap<Digest, LogId>>,
+    full: AtomicBool,
 }
 
 impl MemorySnapshots {
+    /// Whether there is room for no further file.
+    pub(super) fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Makes an image of a file that is here.
+    pub(super) fn add_image(&self, snapshot: &SnapshotRef) {
+        let mut images = self.images.lock().unwrap();
+        images.insert(snapshot.digest, snapshot.last);
+    }
+
     pub(super) fn remove_all(&self) {
         self.files.lock().unwrap().clear();
     }
@@ -167,6 +182,12 @@ impl Snapshots for MemorySnapshots {
         last: LogId,
         header: &[u8],
     ) -> Result<Box<dyn SnapshotWriter>, SnapshotError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(SnapshotError::Io {
+                context: "writing in memory".into(),
+                source: std::io::ErrorKind::StorageFull.into(),
+            });
+        }
         Ok(Box::new(Writer {
             files: Arc::clone(&self.files),
             last,
@@ -191,11 +212,23 @@ impl Snapshots for MemorySnapshots {
         }))
     }
 
+    fn open_image(&self, digest: &Digest) -> Result<Box<dyn SnapshotReader>, SnapshotError> {
+        let images = self.images.lock().unwrap();
+        let last = images.get(digest).copied().ok_or_else(missing)?;
+        drop(images);
+        self.open(GroupId(0), last, digest)
+    }
+
     fn receive(&self, _: GroupId) -> Result<Box<dyn SnapshotReceiver>, SnapshotError> {
         Err(missing())
     }
 
-    fn retain(&self, _: GroupId, _: &[SnapshotRef]) -> Result<(), SnapshotError> {
+    fn retain(&self, _: GroupId, _: &[SnapshotRef], _: usize) -> Result<(), SnapshotError> {
+        Ok(())
+    }
+
+    fn discard(&self, _: GroupId, snapshot: &SnapshotRef) -> Result<(), SnapshotError> {
+        self.files.lock().unwrap().remove(&snapshot.last);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod memory;
 mod queries;
 mod random;
 mod restarts;
+mod restores;
 mod rig;
 mod sessions;
 mod tickets;

@@ -166,18 +166,6 @@ fn a_snapshot_without_its_plugin_pauses_the_replica_too() {
 }
 
 #[test]
-fn a_snapshot_with_damaged_sessions_halts_the_replica() {
-    let mut rig = Rig::created(&[]);
-    rig.keyed(&[("put a 1", Some("k"))]);
-    rig.checkpoint();
-    rig.snapshots.damage_sessions();
-
-    rig.restart();
-
-    assert!(matches!(rig.status().state, WorkerState::Halted { .. }));
-}
-
-#[test]
 fn a_floor_without_its_snapshot_halts_the_replica() {
     let rig = Rig::empty(WorkerOptions::default());
     let floor = Floor {

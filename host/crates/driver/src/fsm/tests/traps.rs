@@ -88,10 +88,8 @@ fn past_max_failures_the_fsm_is_suspended_until_a_checkpoint() {
     rig.checkpoint();
     let resumed = rig.outcomes(&["get a", "get b", "put c 1"]);
 
-    let suspended = |answer: &Answer| {
-        matches!(answer, Answer::NotApplied(NotApplied::Unavailable { reason })
-            if reason.contains("suspended"))
-    };
+    let suspended =
+        |answer: &Answer| matches!(answer, Answer::NotApplied(NotApplied::Suspended { .. }));
     assert_eq!(outcome(answers[0].clone()), ok(""));
     assert_eq!(
         outcome(answers[1].clone()),

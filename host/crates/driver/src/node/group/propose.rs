@@ -45,8 +45,11 @@ impl Group {
                 leader: self.leader,
             });
         }
-        if turn.shared.low_space {
+        if turn.shared.low_space || self.no_room {
             return Err(NotApplied::DiskFull);
+        }
+        if let Some(reason) = self.suspended.clone() {
+            return Err(NotApplied::Suspended { reason });
         }
         self.queue.push(turn.config, command, ticket)
     }
@@ -113,7 +116,7 @@ impl Group {
     ) -> Option<LogId> {
         // These make room again.
         let frees = matches!(entry, HostEntry::Checkpoint | HostEntry::Retire);
-        let full = turn.shared.low_space && !frees;
+        let full = (turn.shared.low_space || self.no_room) && !frees;
         let refusal = self.unavailable().or(full.then_some(NotApplied::DiskFull));
         if let Some(refusal) = refusal {
             ticket.inspect(|ticket| turn.refuse(*ticket, refusal));

@@ -204,6 +204,7 @@ impl Group {
     /// The worker has taken a checkpoint whose file is durable: the floor may rise below it.
     pub(in super::super) fn checkpointed(&mut self, turn: &mut Turn<'_>, snapshot: SnapshotRef) {
         self.checkpoint.taken(snapshot.last.index);
+        self.suspended = None;
         let newest = self.snapshots.newest.as_ref();
         let newest = newest.map_or(0, |newest| newest.last.index);
         // One that is not committed here is that of an earlier replica.
@@ -216,6 +217,33 @@ impl Group {
         if let Some(floor) = self.floor_below(turn, snapshot) {
             self.compact(turn, floor);
         }
+    }
+
+    /// A peer's snapshot is here in place of one that was lost: the very same, or a newer one that
+    /// the log matches. The worker restores from it; anything else is of no use.
+    pub(in super::super) fn snapshot_fetched(
+        &mut self,
+        turn: &mut Turn<'_>,
+        snapshot: SnapshotRef,
+    ) {
+        let last = snapshot.last;
+        let newest = self.snapshots.newest.clone();
+        let same = newest
+            .as_ref()
+            .is_some_and(|newest| (newest.last, newest.digest) == (last, snapshot.digest));
+        let newer = newest.is_none_or(|newest| newest.last.index < last.index);
+        let fits = newer && self.raft.term_at(last.index) == Some(last.term);
+        if !same && !fits {
+            self.retain(turn);
+            return;
+        }
+        if newer && last.index > self.snapshots.floor {
+            self.snapshots.newest = Some(snapshot.clone());
+            if let Some(floor) = self.floor_below(turn, snapshot.clone()) {
+                self.compact(turn, floor);
+            }
+        }
+        turn.task(self.id, Task::Install { snapshot });
     }
 
     fn floor_below(&self, turn: &Turn<'_>, snapshot: SnapshotRef) -> Option<Floor> {
