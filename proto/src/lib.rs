@@ -45,7 +45,6 @@ mod read_index;
 mod replication;
 mod timers;
 mod transfer;
-mod tuning;
 
 pub mod quorum;
 

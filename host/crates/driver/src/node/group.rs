@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use coracle_proto::{
     Configuration, Effect, Effects, Entry, GroupId, Index, Initial, Input, Instant, NodeId,
-    PersistId, ProposalId, Raft, ReadId, ReadMode, RefuseReason, ReplicaId, Term,
+    PersistId, ProposalId, Raft, ReadId, ReadMode, RefuseReason, ReplicaId, Settings, Term,
 };
 
 use crate::task::{NotApplied, Task, Ticket};
@@ -238,7 +238,7 @@ impl Group {
     /// The settings of the node have changed.
     pub(super) fn tune(&mut self, turn: &mut Turn<'_>) {
         let config = turn.config.raft(self.id, self.replica);
-        self.raft.tune(config);
+        self.step(turn, Input::Configure(Settings::from(&config)));
     }
 
     /// Campaigns now.

@@ -110,9 +110,7 @@ impl Groups<'_> {
                 self.step(turn, group, Input::SnapshotSent { to, delivered });
             }
             Event::PeerDown(node) => self.peer_down(turn, node),
-            Event::PeerUp(node) => {
-                turn.shared.down.remove(&node);
-            }
+            Event::PeerUp(node) => self.peer_up(turn, node),
             Event::Host {
                 group,
                 born,
@@ -217,6 +215,9 @@ impl Groups<'_> {
                     turn.out.started.push(group);
                 }
                 self.all.insert(group, replica);
+                for node in turn.shared.down.clone() {
+                    self.step(turn, group, Input::PeerDown(node));
+                }
                 self.with(turn, group, |_, _| {});
             }
             None => {
@@ -263,6 +264,13 @@ impl Groups<'_> {
         turn.shared.down.insert(node);
         for id in self.ids() {
             self.step(turn, id, Input::PeerDown(node));
+        }
+    }
+
+    fn peer_up(&mut self, turn: &mut Turn<'_>, node: NodeId) {
+        turn.shared.down.remove(&node);
+        for id in self.ids() {
+            self.step(turn, id, Input::PeerUp(node));
         }
     }
 
