@@ -185,7 +185,7 @@ impl Create {
         };
         match (&self.from_snapshot, &self.plugin) {
             (Some(file), plugin) => {
-                self.from_snapshot(client, file, plugin.as_deref(), spec)
+                self.create_from(client, file, plugin.as_deref(), spec)
                     .await
             }
             (None, Some(plugin)) => create(client, &self.name, plugin, spec).await,
@@ -194,7 +194,7 @@ impl Create {
     }
 
     /// Creates it, and restores it before anything else is applied; if that fails it goes again.
-    async fn from_snapshot(
+    async fn create_from(
         &self,
         client: &Client,
         file: &Path,

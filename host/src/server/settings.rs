@@ -24,7 +24,9 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Changes what the log of this process shows.
 #[derive(Clone)]
-pub struct LogControl(Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>);
+pub struct LogControl(Arc<SetLevel>);
+
+type SetLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 
 impl LogControl {
     /// `set` takes a level or directives.
