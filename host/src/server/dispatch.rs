@@ -43,6 +43,9 @@ impl Dispatch {
             return;
         }
         trace!(?out);
+        for group in out.removed.drain(..) {
+            self.remove(group);
+        }
         // Before the writes: one of them may be the end of the same group.
         for group in out.started.drain(..) {
             match self.log.floor(group) {
@@ -71,9 +74,6 @@ impl Dispatch {
         }
         for (group, keep) in out.retain.drain(..) {
             self.transfer(Transfer::Retain { group, keep });
-        }
-        for group in out.removed.drain(..) {
-            self.remove(group);
         }
         for change in out.leadership.drain(..) {
             let leader = change.leader.map(|replica| replica.node.0);

@@ -138,9 +138,10 @@ impl Log for MemoryLog {
         for write in writes {
             match &write.kind {
                 WriteKind::Host { floor, born } => {
+                    let former = groups.replicas.get(&write.group);
                     let replica = Replica {
                         born: *born,
-                        hard_state: HardState::default(),
+                        hard_state: former.map_or(HardState::default(), |it| it.hard_state),
                         floor: floor.clone(),
                         entries: VecDeque::new(),
                         applied: 0,

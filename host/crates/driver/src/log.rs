@@ -37,7 +37,8 @@ pub struct Floor {
 /// What one write does to one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteKind {
-    /// A replica starts to exist here; written before it says anything. `born` and the initial
+    /// A replica starts to exist here; written before it says anything. If another replica of the
+    /// group is hosted, this one takes its place and keeps its hard state, and nothing else. `born` and the initial
     /// configuration are in the floor (`last` is zero).
     Host {
         /// The first floor.

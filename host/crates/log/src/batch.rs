@@ -115,14 +115,15 @@ impl<'a> Batch<'a> {
     }
 
     fn host(&mut self, group: GroupId, floor: &Floor, born: Index) -> Result<(), LogError> {
-        match self.staged(group) {
-            Staged::Hosted(hosted) => {
-                let at = hosted.born;
+        let hard_state = match self.staged(group) {
+            Staged::Hosted(hosted) if hosted.born == born => {
                 return Err(mistake(
                     group,
-                    format!("it is hosted already, born at {at}"),
+                    format!("it is hosted already, born at {born}"),
                 ));
             }
+            // Another replica of this node takes its place, and votes no second time.
+            Staged::Hosted(hosted) => hosted.hard_state,
             Staged::Absent {
                 removed: Some(removed),
             } if born <= removed => {
@@ -131,11 +132,11 @@ impl<'a> Batch<'a> {
                 );
                 return Err(mistake(group, reason));
             }
-            Staged::Absent { .. } => {}
-        }
+            Staged::Absent { .. } => HardState::default(),
+        };
         let hosted = Hosted {
             born,
-            hard_state: HardState::default(),
+            hard_state,
             applied: 0,
             floor: 0,
             snapshot: 0,

@@ -130,7 +130,7 @@ impl Invariants {
             return Ok(());
         };
         shadow.asked(&write.kind);
-        if matches!(write.kind, WriteKind::Remove) {
+        if matches!(write.kind, WriteKind::Remove | WriteKind::Host { .. }) {
             group.state_machine_safety.crashed(at);
         }
         group.log_matching.written(at, shadow, &write.kind)

@@ -86,6 +86,7 @@ impl Image {
                     hosted: true,
                     born: *born,
                     floor: floor.last,
+                    hard_state: self.hard_state,
                     ..Self::default()
                 };
             }

@@ -131,8 +131,8 @@ pub enum Event {
     /// There is a connection to a node (again).
     PeerUp(NodeId),
     /// Start to host a replica. A record of it goes into the log first; the replica starts when
-    /// that is durable. For a group that is hosted already only `create` is taken. A group that
-    /// was removed here is not hosted again.
+    /// that is durable. For a group that is hosted already only `create` is taken. What was
+    /// removed here does not come back: only a replica that was born later does.
     Host {
         /// The group.
         group: GroupId,

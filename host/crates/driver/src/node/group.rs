@@ -11,8 +11,9 @@ mod witness;
 use std::collections::{BTreeMap, VecDeque};
 
 use coracle_proto::{
-    Configuration, Effect, Effects, Entry, GroupId, Index, Initial, Input, Instant, NodeId,
-    PersistId, ProposalId, Raft, ReadId, ReadMode, RefuseReason, ReplicaId, Settings, Term,
+    Configuration, Effect, Effects, Entry, Envelope, GroupId, HardState, Index, Initial, Input,
+    Instant, NodeId, PersistId, ProposalId, Raft, ReadId, ReadMode, RefuseReason, ReplicaId,
+    Settings, Term,
 };
 
 use crate::task::{NotApplied, Task, Ticket};
@@ -59,6 +60,8 @@ pub(super) struct Group {
     wanted: VecDeque<Wanted>,
 
     queue: CommandQueue,
+    /// The queue waits because too much of the log is not committed.
+    uncommitted: bool,
     /// What became of the proposal that is being made.
     verdict: Option<Verdict>,
     reads: BTreeMap<ReadId, Ticket>,
@@ -95,16 +98,16 @@ impl Group {
         turn: &mut Turn<'_>,
         id: GroupId,
         born: Index,
+        hard_state: HardState,
         configuration: Configuration,
-        create: Option<MachineSpec>,
     ) -> Self {
         let initial = Initial {
+            hard_state,
             configurations: vec![configuration],
             ..Initial::default()
         };
         let mut group = Self::new(turn, id, born, initial);
         group.kind = ReplicaKind::begun(group.replica, &group.committed);
-        group.set_create(create);
         group
     }
 
@@ -153,6 +156,7 @@ impl Group {
             snapshots: Snapshotting::default(),
             wanted: VecDeque::new(),
             queue: CommandQueue::default(),
+            uncommitted: false,
             verdict: None,
             reads: BTreeMap::new(),
             changes: Changes::default(),
@@ -237,8 +241,8 @@ impl Group {
 
     /// The settings of the node have changed.
     pub(super) fn tune(&mut self, turn: &mut Turn<'_>) {
-        let config = turn.config.raft(self.id, self.replica);
-        self.step(turn, Input::Configure(Settings::from(&config)));
+        let settings = Settings::from(&turn.config.raft(self.id, self.replica));
+        self.step(turn, Input::Configure(settings));
     }
 
     /// Campaigns now.
@@ -298,6 +302,16 @@ impl Group {
         for ticket in std::mem::take(&mut self.reads).into_values() {
             turn.refuse(ticket, refusal.clone());
         }
+    }
+
+    /// Whether a message for another replica of this node proves that this one is dead.
+    pub(super) fn gives_way_to(&self, envelope: &Envelope) -> bool {
+        self.raft.gives_way_to(envelope)
+    }
+
+    /// What the replica that takes this one's place begins with.
+    pub(super) fn into_heritage(self) -> (HardState, Option<MachineSpec>) {
+        (self.raft.status().hard_state, self.create)
     }
 
     /// This replica is removed.
@@ -420,6 +434,7 @@ impl Group {
     fn committed_up_to(&mut self, turn: &mut Turn<'_>, index: Index) {
         self.commit = self.commit.max(index);
         self.announced = index;
+        self.uncommitted = false;
         self.task(turn, Task::Apply { through: index });
         self.settle_changes(turn);
         self.forget_as_witness(turn);

@@ -170,14 +170,8 @@ impl Groups<'_> {
             }
             return;
         };
-        if turn.is_successor(&envelope, replica.replica()) {
-            let obsolete = (envelope.group, replica.replica());
-            if !turn.out.evicted.contains(&obsolete) {
-                turn.out.evicted.push(obsolete);
-            }
-            return;
-        }
-        if replica.refuses(envelope.from) {
+        if replica.gives_way_to(&envelope) {
+            self.replace(turn, envelope.group, envelope.to.born);
             return;
         }
         // Another snapshot counts only once its file is here: see `SnapshotArrived`.
@@ -282,14 +276,21 @@ impl Groups<'_> {
         configuration: Configuration,
         create: Option<MachineSpec>,
     ) {
-        match self.all.get(&group).map(Group::replica) {
-            // The node was removed and added again: the former replica has to go first.
-            Some(former) if former.born < born => self.remove(turn, group, former.born),
-            Some(_) => {
-                self.with(turn, group, |replica, _| replica.set_create(create));
-            }
-            None => self.hosting.begin(turn, group, born, configuration, create),
+        if self.all.contains_key(&group) {
+            self.with(turn, group, |replica, _| replica.set_create(create));
+        } else {
+            self.hosting.begin(turn, group, born, configuration, create);
         }
+    }
+
+    /// The replica here is dead; another one of this node takes its place.
+    fn replace(&mut self, turn: &mut Turn<'_>, group: GroupId, born: Index) {
+        self.with(turn, group, Group::end);
+        if let Some(former) = self.all.remove(&group) {
+            let (hard_state, create) = former.into_heritage();
+            self.hosting.replace(turn, group, born, hard_state, create);
+        }
+        self.with(turn, group, |_, _| {});
     }
 
     fn remove(&mut self, turn: &mut Turn<'_>, group: GroupId, born: Index) {

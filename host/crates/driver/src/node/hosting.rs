@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coracle_proto::{Configuration, GroupId, Index, LogId, PersistId, ReplicaId};
+use coracle_proto::{Configuration, GroupId, HardState, Index, LogId, PersistId, ReplicaId};
 
 use crate::{Floor, MachineSpec, Write, WriteKind};
 
@@ -22,6 +22,8 @@ pub(super) struct Hosting {
 struct Beginning {
     id: PersistId,
     born: Index,
+    /// That of the replica which it replaces.
+    former: Option<HardState>,
     configuration: Configuration,
     create: Option<MachineSpec>,
 }
@@ -58,20 +60,31 @@ impl Hosting {
         if ending || self.was_removed(group, born) || self.beginning.contains_key(&group) {
             return;
         }
-        let id = turn.shared.own_id();
-        let floor = Floor {
-            last: LogId::default(),
-            configuration: configuration.clone(),
-            snapshot: None,
-        };
-        turn.out.writes.push(Write {
-            group,
-            id: Some(id),
-            kind: WriteKind::Host { floor, born },
-        });
         let beginning = Beginning {
-            id,
+            id: write_host(turn, group, born, configuration.clone()),
             born,
+            former: None,
+            configuration,
+            create,
+        };
+        self.beginning.insert(group, beginning);
+    }
+
+    /// Another replica of this node takes the place of one that is dead: with an empty log, but
+    /// with its term and vote, since nobody has removed the dead one (see `Raft::gives_way_to`).
+    pub(super) fn replace(
+        &mut self,
+        turn: &mut Turn<'_>,
+        group: GroupId,
+        born: Index,
+        former: HardState,
+        create: Option<MachineSpec>,
+    ) {
+        let configuration = Configuration::default();
+        let beginning = Beginning {
+            id: write_host(turn, group, born, configuration.clone()),
+            born,
+            former: Some(former),
             configuration,
             create,
         };
@@ -94,11 +107,17 @@ impl Hosting {
         let first = goes_first(group, own, &begun.configuration);
         let Beginning {
             born,
+            former,
             configuration,
             create,
             ..
         } = begun;
-        let mut replica = Group::first(turn, group, born, configuration, create);
+        if former.is_some() {
+            turn.out.removed.push(group);
+        }
+        let hard_state = former.unwrap_or_default();
+        let mut replica = Group::first(turn, group, born, hard_state, configuration);
+        replica.set_create(create);
         if first {
             replica.campaign(turn);
         }
@@ -128,8 +147,29 @@ impl Hosting {
     pub(super) fn ended(&mut self, turn: &mut Turn<'_>, id: PersistId) -> bool {
         let ended = self.ending.remove(&id);
         turn.out.removed.extend(ended);
+        turn.out.started.retain(|group| Some(*group) != ended);
         ended.is_some()
     }
+}
+
+fn write_host(
+    turn: &mut Turn<'_>,
+    group: GroupId,
+    born: Index,
+    configuration: Configuration,
+) -> PersistId {
+    let id = turn.shared.own_id();
+    let floor = Floor {
+        last: LogId::default(),
+        configuration,
+        snapshot: None,
+    };
+    turn.out.writes.push(Write {
+        group,
+        id: Some(id),
+        kind: WriteKind::Host { floor, born },
+    });
+    id
 }
 
 /// Whether this node campaigns at once in a new group, so that nobody has to wait for a timer: one

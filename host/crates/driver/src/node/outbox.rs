@@ -27,7 +27,8 @@ pub struct Outbox {
     /// Replicas that started to exist (their record is durable) or learned that they are no
     /// witnesses: start their workers, before `tasks` are handed out.
     pub started: Vec<GroupId>,
-    /// Replicas whose removal is durable: their workers and files may go.
+    /// Replicas whose removal is durable, or that another replica of this node has replaced: their
+    /// workers and files go, before those in `started` begin.
     pub removed: Vec<GroupId>,
     /// Messages came for replicas of this node that it does not host: a leader added them. Those
     /// that the directory wants are hosted by [`Event::Host`](super::Event::Host); each is told
@@ -35,8 +36,7 @@ pub struct Outbox {
     pub strangers: Vec<Stranger>,
     /// Configurations that were committed.
     pub configurations: Vec<(GroupId, Configuration)>,
-    /// Replicas of this node that are no members any more, as far as is committed, or whose node
-    /// was added again since: nobody listens to them. To be ended by
+    /// Replicas of this node that are no members any more, as far as is committed. To be ended by
     /// [`Event::Remove`](super::Event::Remove) once the directory agrees. Told when it is learned
     /// and once after each start.
     pub evicted: Vec<(GroupId, ReplicaId)>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use coracle_proto::{Envelope, GroupId, ReplicaId};
+use coracle_proto::{Envelope, GroupId};
 
 use super::Stranger;
 use super::turn::Turn;
@@ -28,10 +28,5 @@ impl Turn<'_> {
                 from: envelope.from,
             });
         }
-    }
-
-    /// Whether a message is for a replica that was born after the one that is hosted here.
-    pub(super) fn is_successor(&self, envelope: &Envelope, hosted: ReplicaId) -> bool {
-        envelope.to.node == self.config.id && envelope.to.born > hosted.born
     }
 }

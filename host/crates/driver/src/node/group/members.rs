@@ -25,7 +25,7 @@ impl ReplicaKind {
         if configuration.witnesses.contains(&replica) {
             return Some(Self::Witness);
         }
-        is_member(configuration, replica).then_some(Self::Full)
+        configuration.is_member(replica).then_some(Self::Full)
     }
 
     /// That of a replica that begins.
@@ -66,13 +66,6 @@ impl RecoveredGroup {
 }
 
 impl Group {
-    /// Whether the sender was removed, as far as is committed here: it was a member at its birth,
-    /// which is at or below the committed configuration, and that does not have it any more.
-    pub(in super::super) fn refuses(&self, from: ReplicaId) -> bool {
-        let committed = &self.committed;
-        committed.index > 0 && from.born <= committed.index && !is_member(committed, from)
-    }
-
     /// Whether a snapshot may come without a file: leaders send such only to witnesses, and this
     /// replica may not know yet that it is one.
     pub(in super::super) fn takes_bare_snapshots(&self) -> bool {
@@ -96,10 +89,14 @@ impl Group {
         self.settle_changes(turn);
     }
 
-    /// Whether this replica is committed to be no member any more. (Configurations from before
-    /// its birth do not have it either.)
+    /// Whether this replica's node is committed to be no member any more. (Configurations from
+    /// before its birth do not have it either. If another replica of the node is a member, that
+    /// one takes its place when the leader speaks to it.)
     pub(in super::super) fn is_evicted(&self) -> bool {
-        self.committed.index > self.replica.born && !is_member(&self.committed, self.replica)
+        let committed = &self.committed;
+        let node = self.replica.node;
+        committed.index > self.replica.born
+            && committed.members().iter().all(|member| member.node != node)
     }
 
     /// Learns what kind of replica this is, once the log says it.
@@ -138,10 +135,4 @@ impl Group {
             turn.refuse(ticket, NotApplied::NotLeader { leader });
         }
     }
-}
-
-fn is_member(configuration: &Configuration, id: ReplicaId) -> bool {
-    configuration.is_voter(id)
-        || configuration.learners.contains(&id)
-        || configuration.learners_next.contains(&id)
 }

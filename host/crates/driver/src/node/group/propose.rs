@@ -51,7 +51,11 @@ impl Group {
         if let Some(reason) = self.suspended.clone() {
             return Err(NotApplied::Suspended { reason });
         }
-        self.queue.push(turn.config, command, ticket)
+        let pushed = self.queue.push(turn.config, command, ticket);
+        pushed.map_err(|refusal| match refusal {
+            NotApplied::Busy if self.uncommitted => NotApplied::Uncommitted,
+            refusal => refusal,
+        })
     }
 
     /// Whether something waits to be proposed.
@@ -137,7 +141,10 @@ impl Group {
         let payload = encode_commands(time, turn.shared.entropy.bytes(), &group.commands);
         match self.propose(turn, payload) {
             // Room comes with the next commit.
-            Some(Verdict::Refused(RefuseReason::Busy)) if self.leads() => {
+            Some(Verdict::Refused(reason @ (RefuseReason::Busy | RefuseReason::Uncommitted)))
+                if self.leads() =>
+            {
+                self.uncommitted = reason == RefuseReason::Uncommitted;
                 self.queue.put_back(group);
                 false
             }

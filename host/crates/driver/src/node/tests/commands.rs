@@ -284,3 +284,24 @@ fn commands_to_a_halted_worker_are_refused_with_its_reason() {
     let refusal = refused(NotApplied::Unavailable { reason });
     assert_eq!(out.answers, [(Ticket(1), refusal)]);
 }
+
+#[test]
+fn commands_wait_for_commitment_and_a_full_queue_says_that_this_is_why() {
+    let mut bench = Bench::leading();
+    bench.config(|config| config.max_queued_commands = 1);
+    let tuning = crate::Tuning {
+        max_uncommitted_bytes: Some(1),
+        ..crate::Tuning::default()
+    };
+    bench.turn([Event::Tune(tuning)]);
+    let first = bench.turn([propose(1, b"a")]);
+    assert_eq!(bodies(&first).len(), 1);
+    assert!(bench.turn([propose(2, b"b")]).answers.is_empty());
+    let out = bench.turn([propose(3, b"c")]);
+    assert_eq!(out.answers, [(Ticket(3), refused(NotApplied::Uncommitted))]);
+    assert_eq!(
+        bodies(&bench.persist(&first)).len(),
+        1,
+        "the one that waited"
+    );
+}
