@@ -240,8 +240,12 @@ impl Rig {
         twin
     }
 
+    /// Without what is counted per process.
     pub(super) fn status(&self) -> WorkerStatus {
-        self.worker.status()
+        WorkerStatus {
+            totals: Default::default(),
+            ..self.worker.status()
+        }
     }
 
     pub(super) fn query(&mut self, request: &str) -> Result<(Index, Reply), QueryError> {
