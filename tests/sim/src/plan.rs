@@ -249,6 +249,7 @@ fn node(random: &mut Random) -> NodeConfig {
         max_queued_commands: *random.pick(&[1, 256]),
         max_inflight_groups: *random.pick(&[1, 4, 256]),
         max_log_reads: *random.pick(&[1, 16]),
+        max_log_read_bytes: *random.pick(&[1, 1 << 20]),
         retained_entries: *random.pick(&[0, 5, 40]),
         applied_hint_entries: *random.pick(&[1, 16]),
         ..NodeConfig::new(NodeId(0))

@@ -190,10 +190,7 @@ impl World {
                 self.count("snapshots installed");
                 self.invariants.installed(group, node, last.index)?;
             }
-            Task::Expect { .. }
-            | Task::Read { .. }
-            | Task::Retry
-            | Task::PluginArrived { .. } => {}
+            Task::Expect { .. } | Task::Read { .. } | Task::Retry | Task::PluginArrived { .. } => {}
         }
         let worker = self.running(node).and_then(|it| it.workers.get_mut(&group));
         if let Some(worker) = worker {

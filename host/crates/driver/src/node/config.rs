@@ -55,6 +55,9 @@ pub struct NodeConfig {
     pub max_inflight_groups: u64,
     /// Entries read from the log for lagging peers in one turn, in reads.
     pub max_log_reads: usize,
+    /// Bytes of payload read from the log for lagging peers in one turn, above which the rest waits
+    /// for the next: events and timers go first.
+    pub max_log_read_bytes: usize,
     /// Entries kept below the newest snapshot, so that a peer that is a little behind does not
     /// need the snapshot.
     pub retained_entries: u64,
@@ -120,6 +123,7 @@ impl NodeConfig {
             max_queued_bytes: 16 << 20,
             max_inflight_groups: 256,
             max_log_reads: 16,
+            max_log_read_bytes: 2 << 20,
             retained_entries: 10_000,
             retained_bytes: 16 << 20,
             max_tail_entries: 1_000_000,

@@ -504,12 +504,15 @@ impl Group {
     /// Reads entries for lagging peers, as far as this turn's budget goes.
     pub(super) fn read_log(&mut self, turn: &mut Turn<'_>) {
         while turn.log_reads > 0
+            && turn.log_read_bytes > 0
             && let Some(wanted) = self.wanted.pop_front()
         {
             turn.log_reads -= 1;
             let Wanted { from, through, .. } = wanted;
             match turn.log.entries(self.id, from, through, wanted.max_bytes) {
                 Ok(entries) => {
+                    let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
+                    turn.log_read_bytes = turn.log_read_bytes.saturating_sub(bytes);
                     let to = wanted.to;
                     self.step(turn, Input::LogRead { to, entries });
                 }

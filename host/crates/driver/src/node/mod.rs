@@ -163,6 +163,7 @@ impl Node {
             reading: &mut self.reading,
         };
         let log_reads = self.config.max_log_reads;
+        let log_read_bytes = self.config.max_log_read_bytes;
         let turn = Turn {
             now,
             wall,
@@ -172,6 +173,7 @@ impl Node {
             shared: &mut self.shared,
             out,
             log_reads,
+            log_read_bytes,
         };
         (groups, turn)
     }

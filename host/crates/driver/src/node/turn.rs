@@ -63,6 +63,8 @@ pub(super) struct Turn<'a> {
     pub(super) out: &'a mut Outbox,
     /// Reads of the log that are left in this turn.
     pub(super) log_reads: usize,
+    /// Bytes that may still be read in this turn.
+    pub(super) log_read_bytes: usize,
 }
 
 impl Turn<'_> {

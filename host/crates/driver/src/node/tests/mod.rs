@@ -2,5 +2,6 @@
 
 mod changes;
 mod commands;
+mod many;
 mod members;
 mod rig;

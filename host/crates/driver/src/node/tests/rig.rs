@@ -26,12 +26,8 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(voters: &[u64]) -> Self {
-        let config = NodeConfig::new(NodeId(1));
-        let log = Arc::new(EmptyLog);
-        let entropy = Box::new(Ones);
-        let none = Recovered::default();
         Self {
-            node: Node::new(config, &none, log, entropy, Instant(0), 1),
+            node: bare_node(NodeConfig::new(NodeId(1)), 1),
             voters: voters.iter().copied().map(NodeId).collect(),
             now: Instant(0),
             wall: 1_700_000_000 * SECOND,
@@ -101,6 +97,13 @@ impl Bench {
         });
         self.turn(durable.collect::<Vec<_>>())
     }
+}
+
+/// A node that hosts nothing.
+pub(super) fn bare_node(config: NodeConfig, seed: u64) -> Node {
+    let log = Arc::new(EmptyLog);
+    let none = Recovered::default();
+    Node::new(config, &none, log, Box::new(Ones), Instant(0), seed)
 }
 
 #[derive(Debug)]
