@@ -77,8 +77,9 @@ impl<'a> Batch<'a> {
     /// Writes a group's whole live set anew. Before any write to that group.
     pub(crate) fn rebase(&mut self, group: GroupId, entries: Vec<Entry>) -> Result<(), LogError> {
         if let Some(tombstone) = self.index.tombstones.get(&group) {
+            // First: it ends whatever came before it.
             let born = tombstone.born;
-            return self.add(Record::Removed { group, born });
+            self.add(Record::Removed { group, born })?;
         }
         if let Some(replica) = self.index.replicas.get(&group) {
             self.add(Record::State {
@@ -121,6 +122,16 @@ impl<'a> Batch<'a> {
                     group,
                     format!("it is hosted already, born at {born}"),
                 ));
+            }
+            Staged::Hosted(_)
+                if self
+                    .index
+                    .tombstones
+                    .get(&group)
+                    .is_some_and(|gone| born <= gone.born) =>
+            {
+                let reason = format!("the replica born at {born} was removed here");
+                return Err(mistake(group, reason));
             }
             // Another replica of this node takes its place, and votes no second time.
             Staged::Hosted(hosted) => hosted.hard_state,

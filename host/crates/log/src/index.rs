@@ -97,7 +97,11 @@ impl LogIndex {
                 cause,
                 state,
             } => {
-                self.tombstones.remove(&group);
+                // That of a replica born before stands as long as the group has anything here.
+                let obsolete = |tombstone: &Tombstone| tombstone.born >= state.born;
+                if self.tombstones.get(&group).is_some_and(obsolete) {
+                    self.tombstones.remove(&group);
+                }
                 let replica = self.replica(group, at);
                 replica.set_state(cause, *state, at);
             }

@@ -170,7 +170,9 @@ impl Groups<'_> {
             }
             return;
         };
-        if replica.gives_way_to(&envelope) {
+        if replica.gives_way_to(&envelope)
+            && !self.hosting.was_removed(envelope.group, envelope.to.born)
+        {
             self.replace(turn, envelope.group, envelope.to.born);
             return;
         }

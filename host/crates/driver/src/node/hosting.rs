@@ -42,7 +42,8 @@ impl Hosting {
         self.was_removed(group, replica.born) || self.beginning.contains_key(&group)
     }
 
-    fn was_removed(&self, group: GroupId, born: Index) -> bool {
+    /// Whether a replica was removed here: it never comes back.
+    pub(super) fn was_removed(&self, group: GroupId, born: Index) -> bool {
         self.removed.get(&group).is_some_and(|gone| born <= *gone)
     }
 

@@ -69,7 +69,7 @@ impl Model {
     fn write(&mut self, id: u64, step: &Step) -> Write {
         let key = GroupId(id);
         let Some(group) = self.groups.get(&key) else {
-            let born = self.removed.remove(&key).map_or(0, |born| born + 1);
+            let born = self.removed.get(&key).map_or(0, |born| born + 1);
             let write = host(id, born);
             if let WriteKind::Host { floor, .. } = &write.kind {
                 let group = Group {

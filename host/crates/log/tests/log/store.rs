@@ -154,6 +154,19 @@ fn configurations_above_the_floor_are_recovered_and_rolled_back() {
 }
 
 #[test]
+fn the_record_of_a_removed_replica_outlives_the_birth_of_the_next() {
+    let disk = MemoryDisk::new();
+    let (mut store, _reader, _) = open(&disk).unwrap();
+    store.commit(&[host(1, 4)]).unwrap();
+    store.commit(&[remove(1)]).unwrap();
+    store.commit(&[host(1, 9)]).unwrap();
+    drop(store);
+    let (_store, _reader, recovered) = open(&disk).unwrap();
+    assert_eq!(recovered.removed, [(G, 4)].into());
+    assert_eq!(recovered.groups[&G].born, 9);
+}
+
+#[test]
 fn a_removed_group_leaves_a_record_and_may_come_back_only_younger() {
     let disk = MemoryDisk::new();
     let (mut store, _reader, _) = open(&disk).unwrap();

@@ -114,6 +114,18 @@ fn messages_for_a_replica_with_a_tombstone_tell_nobody_anything() {
 }
 
 #[test]
+fn a_replica_with_a_tombstone_never_takes_the_place_of_the_next() {
+    let mut bench = Bench::joining(3);
+    let out = bench.end();
+    bench.persist(&out);
+    let out = bench.turn([bench.host_born(8)]);
+    bench.persist(&out);
+    let late = received(2, born(1, 3), beat());
+    assert!(bench.turn([late]).is_empty());
+    assert_eq!(bench.node.status(GROUP).unwrap().raft.id, born(1, 8));
+}
+
+#[test]
 fn a_witness_has_no_worker_and_takes_a_snapshot_without_a_file_also_from_before_its_birth() {
     let mut bench = Bench::joining(49);
     let last = LogId { term: 1, index: 40 };
