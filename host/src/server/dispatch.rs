@@ -233,6 +233,6 @@ pub(super) async fn run_transfers(shell: Arc<Shell>, mut transfers: mpsc::Receiv
     let mut sending = JoinSet::new();
     while let Some(transfer) = transfers.recv().await {
         while sending.try_join_next().is_some() {}
-        transfer::run(&shell, transfer, &mut sending);
+        transfer::run(&shell, transfer, &mut sending).await;
     }
 }

@@ -37,7 +37,9 @@ pub(super) enum Transfer {
 }
 
 /// Does what the node wants, beside everything else.
-pub(super) fn run(shell: &Arc<Shell>, transfer: Transfer, sending: &mut JoinSet<()>) {
+///
+/// Files go before the next offer is answered: what then arrives must not go with them.
+pub(super) async fn run(shell: &Arc<Shell>, transfer: Transfer, sending: &mut JoinSet<()>) {
     match transfer {
         Transfer::Send(what) => {
             sending.spawn(send(Arc::clone(shell), what));
@@ -55,11 +57,13 @@ pub(super) fn run(shell: &Arc<Shell>, transfer: Transfer, sending: &mut JoinSet<
                 true => 0,
                 false => shell.older_snapshots(),
             };
-            tokio::task::spawn_blocking(move || {
+            let removed = tokio::task::spawn_blocking(move || {
                 if let Err(error) = snapshots.retain(group, &keep, older) {
                     warn!(%group, %error, "old snapshot files could not be removed");
                 }
             });
+            // A panic in it was reported when it happened.
+            let _ = removed.await;
         }
     }
 }

@@ -148,6 +148,7 @@ impl World {
             self.begin_transfer(node, Transfer::new(send, life));
         }
         for (offer, wanted) in out.offers {
+            self.retain_now(node)?;
             self.offer_answered(node, offer, wanted);
         }
         self.write(node, out.writes);
@@ -315,6 +316,23 @@ impl World {
             }
         }
         self.write(node, Vec::new());
+        Ok(())
+    }
+
+    /// Does what the host had put off.
+    fn retain_now(&mut self, node: NodeId) -> Check {
+        let due = self.queue.iter().filter_map(|(key, action)| match action {
+            Action::Retain { node: at, .. } if *at == node => Some(*key),
+            _ => None,
+        });
+        let mut due: Vec<_> = due.collect();
+        // In the order in which they were asked for.
+        due.sort_by_key(|(_, sequence)| *sequence);
+        for key in due {
+            if let Some(action) = self.queue.remove(&key) {
+                self.perform(action)?;
+            }
+        }
         Ok(())
     }
 

@@ -22,7 +22,9 @@ pub struct Outbox {
     pub snapshots: Vec<SendSnapshot>,
     /// Answers to [`Event::SnapshotOffered`](super::Event::SnapshotOffered): whether it is wanted.
     pub offers: Vec<(u64, bool)>,
-    /// Snapshot files that are still needed, for [`Snapshots::retain`](crate::Snapshots::retain).
+    /// Snapshot files that are still needed, for [`Snapshots::retain`](crate::Snapshots::retain). To
+    /// be done before later `offers` are answered: a file that arrives after them is not among
+    /// these.
     pub retain: Vec<(GroupId, Vec<SnapshotRef>)>,
     /// Replicas that started to exist (their record is durable) or learned that they are no
     /// witnesses: start their workers, before `tasks` are handed out.

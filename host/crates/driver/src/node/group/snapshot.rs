@@ -294,8 +294,13 @@ impl Group {
         self.retain(turn);
     }
 
+    /// What is newer than all that is needed stays anyhow. Where nothing is needed nothing is said:
+    /// the next snapshot may be arriving.
     fn retain(&self, turn: &mut Turn<'_>) {
-        turn.out.retain.push((self.id, self.snapshots.needed()));
+        let needed = self.snapshots.needed();
+        if !needed.is_empty() {
+            turn.out.retain.push((self.id, needed));
+        }
     }
 }
 

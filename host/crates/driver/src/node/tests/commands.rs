@@ -305,3 +305,40 @@ fn commands_wait_for_commitment_and_a_full_queue_says_that_this_is_why() {
         "the one that waited"
     );
 }
+
+#[test]
+fn a_snapshot_that_is_of_no_use_takes_no_other_with_it() {
+    let mut bench = Bench::new(&[1, 2, 3]);
+    let out = bench.turn([bench.host()]);
+    bench.persist(&out);
+    let arrived = |term, index| Event::SnapshotArrived {
+        group: GROUP,
+        from: replica(2),
+        to: replica(1),
+        term,
+        snapshot: snapshot(LogId { term, index }),
+    };
+    let out = bench.turn([arrived(4, 40)]);
+    bench.persist(&out);
+    let out = bench.turn([arrived(3, 30)]);
+    let kept = vec![snapshot(LogId { term: 4, index: 40 })];
+    assert_eq!(out.retain, [(GROUP, kept)]);
+
+    let mut bench = Bench::new(&[1, 2, 3]);
+    let out = bench.turn([bench.host()]);
+    bench.persist(&out);
+    let vote = Message::Vote {
+        kind: coracle_proto::VoteKind::Real,
+        last: LogId { term: 4, index: 90 },
+    };
+    let envelope = Envelope {
+        group: GROUP,
+        from: replica(3),
+        to: replica(1),
+        term: 5,
+        message: vote,
+    };
+    let out = bench.turn([Event::Received(vec![envelope])]);
+    bench.persist(&out);
+    assert!(bench.turn([arrived(4, 40)]).retain.is_empty());
+}
