@@ -24,9 +24,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("coracle-guest", &[]),
+    ("coracle-history", &[]),
     (
         "coracle-sim",
-        &["coracle-driver", "coracle-log", "coracle-proto"],
+        &[
+            "coracle-driver",
+            "coracle-history",
+            "coracle-log",
+            "coracle-proto",
+        ],
     ),
     ("coracle-it", &["coracle-client"]),
     ("coracle-conformance", &["coracle-guest", "coracle-runtime"]),
