@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask`.
 
+mod chaos; // real faults on real processes
 mod demo; // builds a node and runs its demo
 mod plugins; // builds the components
 mod runs; // runs other programs and says so
@@ -20,6 +21,8 @@ const USAGE: &str = "usage: cargo xtask VERB
   plugins                     build the components into plugins/NAME.wasm of cargo's target folder
   sim [--seeds N] [--minutes M] ...
                               run the simulator, optimised; arguments go to `coracle-sim`
+  chaos [--minutes M] [--scenario NAME] [--seed S] [--all] [--list] ...
+                              real faults on real processes; arguments go to `coracle-chaos`
   bench [ARGS]                run the benchmarks; arguments go to `coracle-bench`
 ";
 
@@ -46,6 +49,7 @@ fn run(verb: &str, rest: &[String]) -> Result<(), Failure> {
     match verb {
         "demo" => demo::run(rest),
         "sim" => test::simulate(rest),
+        "chaos" => chaos::run(rest),
         "bench" => test::bench(rest),
         "test" => alone(verb, rest).and_then(|()| test::run()),
         "verify" => alone(verb, rest).and_then(|()| verify::run()),

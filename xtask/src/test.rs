@@ -3,6 +3,7 @@
 use std::{path::Path, process::Command};
 
 use crate::{
+    chaos,
     demo::build_programs,
     plugins,
     runs::{Failure, say, step},
@@ -14,7 +15,7 @@ const SEEDS: &str = "200";
 
 pub(crate) fn run() -> Result<(), Failure> {
     let plugins = plugins::build()?;
-    let programs = build_programs(&["coracle", "coracle-sim"], false)?;
+    let programs = build_programs(&["coracle", "coracle-chaos", "coracle-sim"], false)?;
     step(
         "testing every crate, the plugins natively, and real processes",
         with(&plugins, &mut cargo("test --workspace")),
@@ -31,6 +32,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         &format!("simulating {SEEDS} histories, each of them twice"),
         Command::new(programs.join("coracle-sim")).args(["--seeds", SEEDS, "--twice"]),
     )?;
+    chaos::short(&plugins, &programs)?;
     say("all tests passed");
     Ok(())
 }

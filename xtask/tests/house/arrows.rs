@@ -35,6 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("coracle-it", &["coracle-client"]),
+    ("coracle-chaos", &["coracle-client", "coracle-history"]),
     ("coracle-conformance", &["coracle-guest", "coracle-runtime"]),
     (
         "coracle-bench",
@@ -67,11 +68,15 @@ const KEPT_IN: &[(&str, &[&str])] = &[
             "coracle-client",
             "coracle-it",
             "coracle-bench",
+            "coracle-chaos",
             "coracle-transport",
         ],
     ),
     ("axum", &["coracle"]),
-    ("clap", &["coracle", "coracle-bench", "coracle-sim"]),
+    (
+        "clap",
+        &["coracle", "coracle-bench", "coracle-chaos", "coracle-sim"],
+    ),
 ];
 
 /// The core and the driver neither keep time, nor draw lots, nor write logs, nor run anything.

@@ -1,0 +1,271 @@
+//! `coracle-chaos`: plays scenarios, and checks the folders that they leave.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use clap::Parser;
+use coracle_chaos::failure::Failure;
+use coracle_chaos::inside::{self, Part};
+use coracle_chaos::play::{Plan, Played, Settings, play};
+use coracle_chaos::scenario::Scenario;
+use coracle_chaos::scenarios;
+use coracle_chaos::verdict;
+
+/// Real faults on real processes, in a private network namespace.
+#[derive(Debug, Parser)]
+#[command(
+    name = "coracle-chaos",
+    after_help = "\
+Examples:
+  coracle-chaos --list
+  coracle-chaos --scenario kill-leader --seed 7
+  coracle-chaos --all --minutes 60
+  coracle-chaos check target/chaos/kill-leader-7"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// Only this scenario; may be given again
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<String>,
+    /// The seed of the first run [default: a fresh one, which is printed]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Go round with further seeds until so much time has passed [default: once]
+    #[arg(long, value_name = "M")]
+    minutes: Option<u64>,
+    /// The long form of each scenario
+    #[arg(long)]
+    all: bool,
+    /// Say what scenarios there are
+    #[arg(long)]
+    list: bool,
+    /// Where the folders of runs go
+    #[arg(long, value_name = "DIR", default_value = "target/chaos")]
+    reports: PathBuf,
+    /// The program to run [default: `coracle` beside this one]
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Show every fault
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Checks the folder of a run again, from its files alone
+    Check {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match &arguments.verb {
+        Some(Verb::Check { folder }) => check(folder),
+        None if arguments.list => {
+            list();
+            Ok(ExitCode::SUCCESS)
+        }
+        None => chosen(&arguments).and_then(|chosen| go(&arguments, &chosen)),
+    };
+    match done {
+        Ok(code) => code,
+        Err(Failure::Skipped(why)) => {
+            say(&format!("skipped: {why}"));
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            say(&failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn chosen(arguments: &Arguments) -> Result<Vec<&'static Scenario>, Failure> {
+    if arguments.scenario.is_empty() {
+        return Ok(scenarios::ALL.iter().collect());
+    }
+    let names = arguments.scenario.iter();
+    names
+        .map(|name| {
+            scenarios::named(name).ok_or_else(|| {
+                let known: Vec<&str> = scenarios::ALL.iter().map(|known| known.name).collect();
+                Failure::harness(
+                    format!("play {name}"),
+                    format!("there is no such scenario; there are {}", known.join(", ")),
+                )
+            })
+        })
+        .collect()
+}
+
+fn go(arguments: &Arguments, chosen: &[&Scenario]) -> Result<ExitCode, Failure> {
+    if let Part::Done(code) = inside::enter()? {
+        return Ok(code);
+    }
+    let settings = settings(arguments)?;
+    let until = Instant::now() + Duration::from_secs(60 * arguments.minutes.unwrap_or(0));
+    let mut seed = arguments.seed.unwrap_or_else(fresh_seed);
+    let mut results: Vec<Played> = Vec::new();
+    loop {
+        for scenario in chosen {
+            let plan = Plan {
+                scenario: scenario.name,
+                seed,
+                all: arguments.all,
+            };
+            say(&format!(
+                "{} with seed {seed}: {}",
+                scenario.name, scenario.about
+            ));
+            let played = play(&settings, scenario, plan)?;
+            tell(&played);
+            results.push(played);
+            if settings.interrupted.load(Ordering::Relaxed) {
+                return Ok(summary(&results));
+            }
+            if arguments.minutes.is_some() && Instant::now() >= until {
+                return Ok(summary(&results));
+            }
+        }
+        if arguments.minutes.is_none() {
+            return Ok(summary(&results));
+        }
+        seed += 1;
+    }
+}
+
+fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
+    let own = std::env::current_exe().map_err(|error| Failure::harness("find itself", error))?;
+    let beside = own.with_file_name("coracle");
+    let binary = arguments.binary.clone().unwrap_or(beside);
+    if !binary.is_file() {
+        return Err(Failure::harness(
+            format!("run {}", binary.display()),
+            "it is missing: run `cargo build -p coracle`",
+        ));
+    }
+    let plugins = std::env::var_os("CORACLE_PLUGINS")
+        .map_or_else(|| own.with_file_name("..").join("plugins"), PathBuf::from);
+    if !plugins.join("kv.wasm").is_file() {
+        return Err(Failure::harness(
+            format!("find kv.wasm in {}", plugins.display()),
+            "run `cargo xtask plugins`",
+        ));
+    }
+    Ok(Settings {
+        binary,
+        plugins,
+        reports: arguments.reports.clone(),
+        verbose: arguments.verbose,
+        interrupted: listen_for_interrupt()?,
+    })
+}
+
+/// The inmate is process 1 of its world: a signal without a handler would do nothing.
+fn listen_for_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&flag);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::harness("start a runtime", error))?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) = (
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::terminate()),
+            ) else {
+                return;
+            };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            shared.store(true, Ordering::Relaxed);
+        });
+    });
+    Ok(flag)
+}
+
+fn fresh_seed() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(1, |since| since.as_secs())
+}
+
+fn check(folder: &Path) -> Result<ExitCode, Failure> {
+    let verdict = verdict::check(folder)?;
+    print(&serde_json::to_string_pretty(&verdict).unwrap_or_default());
+    Ok(if verdict.violations.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn list() {
+    for scenario in scenarios::ALL {
+        print(&format!("{:<20} {}", scenario.name, scenario.about));
+    }
+}
+
+/// One line for the run; for a failure, all that is needed to look at it.
+fn tell(played: &Played) {
+    let Plan {
+        scenario,
+        seed,
+        all,
+    } = &played.plan;
+    let faults = serde_json::to_string(&played.faults).unwrap_or_default();
+    print(&format!(
+        "{} {scenario} seed {seed} in {} s {faults}",
+        played.result, played.seconds
+    ));
+    for why in &played.why {
+        print(&format!("  {why}"));
+    }
+    if played.result == "failed" {
+        let all = if *all { " --all" } else { "" };
+        print(&format!("  folder: {}", played.folder.display()));
+        print(&format!(
+            "  again: cargo xtask chaos --scenario {scenario} --seed {seed}{all}"
+        ));
+    }
+}
+
+fn summary(results: &[Played]) -> ExitCode {
+    let count = |result| results.iter().filter(|run| run.result == result).count();
+    let mut faults = std::collections::BTreeMap::new();
+    for (name, number) in results.iter().flat_map(|run| &run.faults) {
+        *faults.entry(*name).or_insert(0) += number;
+    }
+    print(&format!(
+        "{} runs: {} passed, {} failed, {} skipped; {}",
+        results.len(),
+        count("passed"),
+        count("failed"),
+        count("skipped"),
+        serde_json::to_string(&faults).unwrap_or_default()
+    ));
+    if count("failed") > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the results are the output")]
+fn print(line: &str) {
+    println!("{line}");
+}
+
+#[expect(clippy::print_stderr, reason = "progress is for people")]
+fn say(line: &str) {
+    eprintln!("chaos: {line}");
+}

@@ -1,0 +1,38 @@
+//! Real faults on real processes.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::{
+    demo::build_programs,
+    plugins,
+    runs::{Failure, step},
+    workspace::target_folder,
+};
+
+/// What `test` plays: the faults that have found most, and together take two to three minutes.
+const SHORT: &[&str] = &["kill-leader", "kill-everyone"];
+
+/// `chaos ARGS`.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    let plugins = plugins::build()?;
+    let programs = build_programs(&["coracle", "coracle-chaos"], false)?;
+    let mut chaos = command(&plugins, &programs)?;
+    step("playing with real processes", chaos.args(arguments))
+}
+
+/// A short selection, with a fresh seed.
+pub(crate) fn short(plugins: &Path, programs: &Path) -> Result<(), Failure> {
+    let mut chaos = command(plugins, programs)?;
+    for name in SHORT {
+        chaos.args(["--scenario", name]);
+    }
+    step("playing a few scenarios with real processes", &mut chaos)
+}
+
+fn command(plugins: &Path, programs: &Path) -> Result<Command, Failure> {
+    let mut chaos = Command::new(programs.join("coracle-chaos"));
+    chaos.env("CORACLE_PLUGINS", plugins);
+    chaos.arg("--reports").arg(target_folder()?.join("chaos"));
+    Ok(chaos)
+}
