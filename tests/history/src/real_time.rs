@@ -1,7 +1,8 @@
 //! Who was answered before another asked stands before the other: across all keys of a group.
 //!
 //! With the order given, the strictest bound on an operation is the latest place of all that was
-//! answered before it was asked, so one sort and one search per operation are enough.
+//! answered before it was asked, so one sort and one search per operation are enough. An entry is
+//! complete when anything of it is answered: a command asked after that stands behind it.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ pub(crate) fn check(history: &History, places: &Places<'_>) -> Result<(), Violat
             .get(operation.group.as_str())
             .and_then(|floors| floor(floors, asked));
         if let Some((floor, before)) = floor
-            && floor > place
+            && (floor > place || floor.index == place.index && !operation.action.is_query())
         {
             let before = &history.operations[before];
             return Err(broken(operation, place, before, floor));
@@ -94,7 +95,7 @@ fn broken(operation: &Operation, place: Place, before: &Operation, floor: Place)
         rule,
         &[before.id, operation.id],
         format!(
-            "{operation} stands at {}, before {}, where {before} stands, which was answered before",
+            "{operation} stands at {}, not behind {}, where {before} stands, which was answered before",
             place.index, floor.index
         ),
     )
