@@ -18,7 +18,10 @@
 //! | the worker is not told of an installed snapshot | liveness |
 //! | rows of the log are deleted that somebody needs | no failure without a fault |
 
+pub mod atlas;
+pub mod attack;
 mod client;
+mod clock;
 pub mod invariants;
 mod memory_log;
 mod nemesis;
@@ -26,18 +29,20 @@ mod network;
 pub mod plan;
 mod process;
 mod random;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 mod trace;
 mod world;
 
+use attack::Failure;
 use coracle_driver::{Digest, Limits, MachineSpec};
 
 pub use invariants::Violation;
 pub use plan::Plan;
 pub use world::{Summary, run};
 
-/// The state machine that the groups run.
+/// The state machine that the groups begin with.
 fn spec() -> MachineSpec {
     MachineSpec {
         plugin: Digest([7; 32]),
@@ -45,5 +50,20 @@ fn spec() -> MachineSpec {
         limits: Limits::default(),
         contract: "0.1.0".into(),
         epoch: 1,
+    }
+}
+
+/// Another version of it, which may be unable to take over.
+fn spec_of(version: u64, fails: Option<Failure>) -> MachineSpec {
+    let restore = fails.map(|failure| match failure {
+        Failure::Refuses => "refuse",
+        Failure::Traps => "trap",
+    });
+    let restore = restore.map(|how| ("restore".to_owned(), how.to_owned()));
+    let name = ("version".to_owned(), version.to_string());
+    MachineSpec {
+        plugin: Digest([7 + version as u8; 32]),
+        config: std::iter::once(name).chain(restore).collect(),
+        ..spec()
     }
 }

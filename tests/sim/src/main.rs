@@ -110,6 +110,7 @@ fn many(arguments: &Arguments) -> ExitCode {
         }
     }
     println!("{}", total.line(begun.elapsed()));
+    println!("{:?}", total.faults);
     println!("{:?}", total.counts);
     ExitCode::SUCCESS
 }
@@ -147,7 +148,10 @@ struct Total {
     time: u64,
     committed: u64,
     operations: u64,
+    delivered: u64,
+    commits: u64,
     counts: BTreeMap<&'static str, u64>,
+    faults: BTreeMap<&'static str, u64>,
 }
 
 impl Total {
@@ -157,6 +161,11 @@ impl Total {
         self.time += summary.time;
         self.committed += summary.committed;
         self.operations += summary.operations;
+        self.delivered += summary.delivered;
+        self.commits += summary.commits;
+        for (what, count) in &summary.faults {
+            *self.faults.entry(what).or_default() += count;
+        }
         for (what, count) in &summary.counts {
             *self.counts.entry(what).or_default() += count;
         }
@@ -168,13 +177,15 @@ impl Total {
             events,
             committed,
             operations,
+            delivered,
+            commits,
             ..
         } = self;
         let simulated = self.time / 1_000_000_000;
         let seconds = elapsed.as_secs_f64();
         format!(
             "{seeds} seeds, {simulated} s simulated, {events} events, {committed} entries, \
-             {operations} operations in {seconds:.1} s"
+             {operations} operations, {delivered} messages, {commits} commits in {seconds:.1} s"
         )
     }
 }

@@ -2,129 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use coracle_proto::{Change, NodeId, Transition};
+use coracle_proto::NodeId;
 
+use crate::attack::{Attack, DiskOperation, Failure, FileKind, Passage, Step};
 use crate::plan::{Faults, MS, Plan};
 use crate::random::Random;
 
-/// One fault.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Attack {
-    /// Cuts between these nodes and the others, for so long.
-    Cut {
-        /// One side.
-        side: BTreeSet<NodeId>,
-        /// What leaves it is lost.
-        outwards: bool,
-        /// What would enter it is lost.
-        inwards: bool,
-        /// For how long.
-        time: u64,
-    },
-    /// Each node hears only its neighbours in a ring.
-    Ring {
-        /// For how long.
-        time: u64,
-    },
-    /// Stops a process; it comes back after so long.
-    Stop {
-        /// Which.
-        node: NodeId,
-        /// What was not synced is lost.
-        power: bool,
-        /// For how long.
-        time: u64,
-    },
-    /// Stops all processes at once.
-    StopAll {
-        /// What was not synced is lost.
-        power: bool,
-        /// For how long.
-        time: u64,
-    },
-    /// Every new leader is killed as soon as it leads.
-    Hunt {
-        /// For how long.
-        time: u64,
-    },
-    /// The power goes in the middle of an operation of the disk.
-    PowerSoon {
-        /// Whose.
-        node: NodeId,
-        /// After so many more operations.
-        operations: u64,
-    },
-    /// A write or a sync fails.
-    DiskError {
-        /// Whose.
-        node: NodeId,
-        /// After so many more operations.
-        operations: u64,
-        /// A sync, else a write.
-        sync: bool,
-    },
-    /// A process stands still.
-    Pause {
-        /// Which.
-        node: NodeId,
-        /// For how long.
-        time: u64,
-    },
-    /// A disk is said to be nearly full.
-    LowSpace {
-        /// Whose.
-        node: NodeId,
-        /// For how long.
-        time: u64,
-    },
-    /// A calendar jumps.
-    Clock {
-        /// Whose.
-        node: NodeId,
-        /// To so many nanoseconds ahead (or behind).
-        skew: i64,
-    },
-    /// A connection is reported lost although it is not.
-    Alarm {
-        /// At whom.
-        node: NodeId,
-        /// To whom.
-        peer: NodeId,
-    },
-    /// An election without need.
-    Campaign {
-        /// By whom.
-        node: NodeId,
-    },
-    /// A change of members, asked of one node.
-    Members {
-        /// Of whom it is asked.
-        node: NodeId,
-        /// What is to change; nothing: leave the joint configuration.
-        changes: Vec<Change>,
-        /// How.
-        transition: Transition,
-    },
-    /// Leadership is to be handed over.
-    Transfer {
-        /// Of whom it is asked.
-        node: NodeId,
-        /// To whom.
-        to: Option<NodeId>,
-    },
-    /// A follower is told to follow nobody.
-    ForgetLeader {
-        /// Which.
-        node: NodeId,
-    },
-    /// A node gets another priority.
-    Priority {
-        /// Which.
-        node: NodeId,
-        /// What.
-        priority: u8,
-    },
-}
+/// Versions of the state machine.
+pub(crate) const VERSIONS: u64 = 3;
 
 /// Draws faults from the kinds that the plan allows.
 #[derive(Debug)]
@@ -132,8 +17,40 @@ pub(crate) struct Nemesis {
     random: Random,
     faults: Faults,
     nodes: u64,
+    /// Nodes whose disks may be damaged.
+    damageable: Vec<u64>,
+    /// Nodes that may yet lose their disk as a whole.
+    wipeable: Vec<u64>,
     interval: u64,
     election: u64,
+    /// Clocks may jump: nobody trusts them.
+    jumps: bool,
+}
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Cut,
+    CutOneWay,
+    Flap,
+    Clog,
+    Reset,
+    Kill,
+    Power,
+    DiskError,
+    Full,
+    Flip,
+    Lie,
+    Slow,
+    Wipe,
+    Pause,
+    LowSpace,
+    Clock,
+    Alarm,
+    Hunt,
+    Members,
+    Leadership,
+    Upgrade,
 }
 
 impl Nemesis {
@@ -143,8 +60,11 @@ impl Nemesis {
             random,
             faults: plan.faults.clone(),
             nodes: plan.all_nodes(),
+            damageable: plan.atlas.nodes.iter().copied().collect(),
+            wipeable: plan.atlas.nodes.iter().copied().collect(),
             interval: plan.fault_interval,
-            election: plan.node.election_timeout.as_nanos() as u64,
+            election: plan.settings.election_timeout * MS,
+            jumps: plan.leases == 0,
         }
     }
 
@@ -157,113 +77,252 @@ impl Nemesis {
     pub(crate) fn next(&mut self, leader: Option<NodeId>) -> Option<Attack> {
         let kinds = self.kinds();
         let kind = *kinds.get(self.random.below(kinds.len() as u64) as usize)?;
+        let leader = leader.map(|leader| leader.0);
         let node = self.victim(leader);
         let time = self.random.between(self.election / 3, self.election * 6);
         Some(match kind {
-            0 => self.cut(node, true, true, time),
-            1 => {
+            Kind::Cut => self.cut(node, time),
+            Kind::CutOneWay => {
                 let outwards = self.random.chance(500);
-                self.cut(node, outwards, !outwards, time)
+                Attack::Cut {
+                    side: self.side(node),
+                    outwards,
+                    inwards: !outwards,
+                    time,
+                }
             }
-            2 if self.random.chance(120) => Attack::StopAll { power: false, time },
-            2 => Attack::Stop {
-                node,
-                power: false,
+            Kind::Flap => Attack::Flap {
+                side: self.side(node),
+                period: self.random.between(self.election / 5, self.election * 2),
+                times: self.random.between(2, 6),
+            },
+            Kind::Clog => Attack::Clog {
+                from: node,
+                to: self.other(node),
                 time,
             },
-            3 if self.random.chance(120) => Attack::StopAll { power: true, time },
-            3 if self.random.chance(500) => Attack::PowerSoon {
+            Kind::Reset => Attack::Reset {
                 node,
-                operations: self.random.below(60),
+                peer: self.other(node),
             },
-            3 => Attack::Stop {
+            Kind::Kill => self.stop(node, false, time),
+            Kind::Power => self.power(node, time),
+            Kind::Full => Attack::Full {
                 node,
-                power: true,
+                slack: self.random.below(64 << 10),
                 time,
             },
-            4 => Attack::DiskError {
+            Kind::DiskError | Kind::Flip | Kind::Lie => self.damage(kind, time)?,
+            Kind::Wipe => self.wipe()?,
+            Kind::Slow if self.random.chance(500) => Attack::HungDisk { node, time },
+            Kind::Slow => Attack::SlowDisk {
                 node,
-                operations: self.random.below(30),
-                sync: self.random.chance(500),
+                factor: self.random.between(5, 50),
+                time,
             },
-            9 => Attack::Hunt {
+            Kind::Pause if self.random.chance(250) => Attack::Pause {
+                node,
+                time: time * 3,
+            },
+            Kind::Pause => Attack::Pause { node, time },
+            Kind::LowSpace => Attack::LowSpace { node, time },
+            Kind::Clock => self.clock(node, time),
+            Kind::Hunt => Attack::Hunt {
                 time: self.random.between(self.election * 10, self.election * 60),
             },
-            5 => Attack::Pause { node, time },
-            6 => Attack::LowSpace { node, time },
-            7 => Attack::Clock {
-                node,
-                skew: self.random.between(0, 20_000) as i64 * MS as i64 - 10_000 * MS as i64,
-            },
-            10 => self.members(leader.unwrap_or(node)),
-            11 => self.leadership(node, leader.unwrap_or(node)),
-            _ if self.random.chance(500) => Attack::Campaign { node },
-            _ => Attack::Alarm {
+            Kind::Members => self.members(leader.unwrap_or(node)),
+            Kind::Leadership => self.leadership(node, leader.unwrap_or(node)),
+            Kind::Upgrade => self.upgrade(leader.unwrap_or(node)),
+            Kind::Alarm if self.random.chance(500) => Attack::Campaign { node },
+            Kind::Alarm => Attack::Alarm {
                 node,
                 peer: self.any(),
             },
         })
     }
 
-    fn kinds(&self) -> Vec<usize> {
+    fn kinds(&self) -> Vec<Kind> {
         let faults = &self.faults;
         let several = self.nodes > 1;
         let allowed = [
-            faults.partition && several,
-            faults.one_way && several,
-            faults.kill,
-            faults.power,
-            faults.disk_error,
-            faults.pause,
-            faults.low_space,
-            faults.clock,
-            faults.alarm,
-            faults.hunt,
-            faults.members,
-            faults.leadership && several,
+            (Kind::Cut, faults.partition && several),
+            (Kind::CutOneWay, faults.one_way && several),
+            (Kind::Flap, faults.flap && several),
+            (Kind::Clog, faults.clog && several),
+            (Kind::Reset, faults.reset && several),
+            (Kind::Kill, faults.kill),
+            (Kind::Power, faults.power),
+            (Kind::DiskError, faults.disk_error),
+            (Kind::Full, faults.full),
+            (Kind::Flip, faults.flip),
+            (Kind::Lie, faults.lie),
+            (Kind::Slow, faults.slow),
+            (Kind::Wipe, faults.wipe && !self.wipeable.is_empty()),
+            (Kind::Pause, faults.pause),
+            (Kind::LowSpace, faults.low_space),
+            (Kind::Clock, faults.clock),
+            (Kind::Alarm, faults.alarm),
+            (Kind::Hunt, faults.hunt),
+            // Most changes are refused or change nothing.
+            (Kind::Members, faults.members),
+            (Kind::Members, faults.members),
+            (Kind::Members, faults.members),
+            (Kind::Members, faults.members),
+            (Kind::Leadership, faults.leadership && several),
+            (Kind::Upgrade, faults.upgrade),
         ];
-        let kinds = (0..allowed.len()).filter(|kind| allowed[*kind]);
-        // Most changes are refused or change nothing.
-        let again = [10; 3].into_iter().filter(|_| faults.members);
-        kinds.chain(again).collect()
+        let allowed = allowed.into_iter().filter(|(_, allowed)| *allowed);
+        allowed.map(|(kind, _)| kind).collect()
     }
 
     /// Leaders are hit more often than others.
-    fn victim(&mut self, leader: Option<NodeId>) -> NodeId {
+    fn victim(&mut self, leader: Option<u64>) -> u64 {
         match leader {
             Some(leader) if self.random.chance(400) => leader,
             _ => self.any(),
         }
     }
 
+    fn any(&mut self) -> u64 {
+        self.random.between(1, self.nodes)
+    }
+
+    /// Any node but this one, if there is another.
+    fn other(&mut self, node: u64) -> u64 {
+        let step = self.random.between(1, self.nodes.max(2) - 1);
+        (node + step - 1) % self.nodes + 1
+    }
+
+    fn side(&mut self, node: u64) -> BTreeSet<u64> {
+        let mut side = BTreeSet::from([node]);
+        for other in 1..=self.nodes {
+            if self.random.chance(250) {
+                side.insert(other);
+            }
+        }
+        side
+    }
+
+    fn cut(&mut self, node: u64, time: u64) -> Attack {
+        if self.nodes > 3 && self.random.chance(150) {
+            return Attack::Ring { time };
+        }
+        if self.nodes > 2 && self.random.chance(200) {
+            let other = self.other(node);
+            let mut side = self.side(other);
+            side.remove(&node);
+            return Attack::Bridge { node, side, time };
+        }
+        Attack::Cut {
+            side: self.side(node),
+            outwards: true,
+            inwards: true,
+            time,
+        }
+    }
+
+    fn stop(&mut self, node: u64, power: bool, time: u64) -> Attack {
+        match self.random.chance(120) {
+            true => Attack::StopAll { power, time },
+            false => Attack::Stop { node, power, time },
+        }
+    }
+
+    fn power(&mut self, node: u64, time: u64) -> Attack {
+        match self.random.chance(450) {
+            true => Attack::PowerSoon {
+                node,
+                operations: self.random.below(60),
+            },
+            false => self.stop(node, true, time),
+        }
+    }
+
+    fn damage(&mut self, kind: Kind, time: u64) -> Option<Attack> {
+        if self.damageable.is_empty() {
+            return None;
+        }
+        let node = *self.random.pick(&self.damageable);
+        let operations = self.random.below(30);
+        let files = [FileKind::Log, FileKind::Anchor, FileKind::Snapshot];
+        Some(match kind {
+            Kind::DiskError => Attack::DiskError {
+                node,
+                operations,
+                kind: *self.random.pick(&[
+                    DiskOperation::Read,
+                    DiskOperation::Write,
+                    DiskOperation::Sync,
+                    DiskOperation::Sync,
+                ]),
+            },
+            Kind::Lie => Attack::Lie {
+                node,
+                file: *self.random.pick(&files[..2]),
+                time,
+            },
+            _ if self.random.chance(250) => Attack::DiskError {
+                node,
+                operations,
+                kind: DiskOperation::FlippedRead,
+            },
+            _ => Attack::Flip {
+                node,
+                file: *self.random.pick(&files),
+                position: self.random.next() >> 1,
+                dense: self.random.chance(700),
+                kill: self.random.chance(500),
+            },
+        })
+    }
+
+    fn wipe(&mut self) -> Option<Attack> {
+        let node = self.wipeable.pop()?;
+        Some(Attack::Wipe { node })
+    }
+
+    fn clock(&mut self, node: u64, time: u64) -> Attack {
+        match self.random.below(3) {
+            0 => Attack::Drift {
+                node,
+                drift: self.random.between(0, 100_000) as i64 - 50_000,
+            },
+            1 if self.jumps => Attack::Jump { node, time },
+            _ => Attack::Clock {
+                node,
+                skew: self.random.between(0, 20_000) as i64 * MS as i64 - 10_000 * MS as i64,
+            },
+        }
+    }
+
     /// Members come rather than go, and one step at a time rather than several.
-    fn members(&mut self, node: NodeId) -> Attack {
+    fn members(&mut self, node: u64) -> Attack {
         let steps = *self.random.pick(&[0, 1, 1, 1, 1, 2, 2, 3]);
-        let mut changes: Vec<Change> = Vec::new();
+        let mut changes: Vec<Step> = Vec::new();
         for _ in 0..steps {
             let member = self.any();
             if changes.iter().all(|change| change.node() != member) {
                 changes.push(match self.random.below(8) {
-                    0..=2 => Change::Voter(member),
-                    3..=4 => Change::Learner(member),
-                    5 => Change::Witness(member),
-                    _ => Change::Remove(member),
+                    0..=2 => Step::Voter(member),
+                    3..=4 => Step::Learner(member),
+                    5 => Step::Witness(member),
+                    _ => Step::Remove(member),
                 });
             }
         }
         Attack::Members {
             node,
             changes,
-            transition: *self.random.pick(&[
-                Transition::Auto,
-                Transition::Auto,
-                Transition::Implicit,
-                Transition::Explicit,
+            passage: *self.random.pick(&[
+                Passage::Auto,
+                Passage::Auto,
+                Passage::Implicit,
+                Passage::Explicit,
             ]),
         }
     }
 
-    fn leadership(&mut self, node: NodeId, leader: NodeId) -> Attack {
+    fn leadership(&mut self, node: u64, leader: u64) -> Attack {
         match self.random.below(6) {
             0 => Attack::ForgetLeader { node },
             1 => Attack::Priority {
@@ -281,25 +340,17 @@ impl Nemesis {
         }
     }
 
-    fn any(&mut self) -> NodeId {
-        NodeId(self.random.between(1, self.nodes))
-    }
-
-    fn cut(&mut self, node: NodeId, outwards: bool, inwards: bool, time: u64) -> Attack {
-        if self.nodes > 3 && self.random.chance(150) {
-            return Attack::Ring { time };
-        }
-        let mut side = BTreeSet::from([node]);
-        for other in (1..=self.nodes).map(NodeId) {
-            if self.random.chance(250) {
-                side.insert(other);
-            }
-        }
-        Attack::Cut {
-            side,
-            outwards,
-            inwards,
-            time,
+    fn upgrade(&mut self, node: u64) -> Attack {
+        Attack::Upgrade {
+            node,
+            version: self.random.between(1, VERSIONS),
+            fails: *self.random.pick(&[
+                None,
+                None,
+                None,
+                Some(Failure::Refuses),
+                Some(Failure::Traps),
+            ]),
         }
     }
 }

@@ -1,11 +1,20 @@
 //! The wires between the nodes: every direction of every pair on its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use coracle_proto::NodeId;
+use coracle_proto::{Envelope, NodeId};
 
 use crate::plan::{MS, Plan};
 use crate::random::Random;
+
+/// Old messages that are kept to be delivered again.
+const OLD_MESSAGES: usize = 200;
+
+/// Longest time an old message is held back for.
+const MAX_REPLAY_DELAY: u64 = 3000 * MS;
+
+/// A direction between two nodes.
+pub(crate) type Wire = (NodeId, NodeId);
 
 /// The simulated network.
 #[derive(Debug)]
@@ -16,7 +25,13 @@ pub(crate) struct Network {
     drop: u64,
     duplicate: u64,
     delay: u64,
-    cut: BTreeSet<(NodeId, NodeId)>,
+    replay: u64,
+    cut: BTreeSet<Wire>,
+    /// Nothing arrives before then.
+    clogged: BTreeMap<Wire, u64>,
+    /// How many times each connection was lost; what was sent before does not arrive.
+    losses: BTreeMap<Wire, u64>,
+    old: VecDeque<Envelope>,
 }
 
 impl Network {
@@ -29,12 +44,16 @@ impl Network {
             drop: plan.faults.drop,
             duplicate: plan.faults.duplicate,
             delay: plan.faults.delay,
+            replay: plan.faults.replay,
             cut: BTreeSet::new(),
+            clogged: BTreeMap::new(),
+            losses: BTreeMap::new(),
+            old: VecDeque::new(),
         }
     }
 
     /// After how much time a message arrives: not at all, once, or twice.
-    pub(crate) fn route(&mut self, from: NodeId, to: NodeId) -> Vec<u64> {
+    pub(crate) fn route(&mut self, now: u64, from: NodeId, to: NodeId) -> Vec<u64> {
         if self.is_cut(from, to) || self.random.chance(self.drop) {
             return Vec::new();
         }
@@ -43,7 +62,26 @@ impl Network {
         } else {
             1
         };
-        (0..copies).map(|_| self.latency()).collect()
+        let clogged = self.clogged.get(&(from, to)).copied().unwrap_or(0);
+        let clogged = clogged.saturating_sub(now);
+        (0..copies).map(|_| self.latency().max(clogged)).collect()
+    }
+
+    /// A message that was sent long ago, and after how much time it arrives once more.
+    pub(crate) fn replay(&mut self, envelope: &Envelope) -> Option<(u64, Envelope)> {
+        if self.replay == 0 {
+            return None;
+        }
+        if self.old.len() == OLD_MESSAGES {
+            self.old.pop_front();
+        }
+        self.old.push_back(envelope.clone());
+        if !self.random.chance(self.replay) {
+            return None;
+        }
+        let at = self.random.below(self.old.len() as u64) as usize;
+        let time = self.random.below(MAX_REPLAY_DELAY);
+        Some((time, self.old[at].clone()))
     }
 
     /// How long a message takes.
@@ -60,6 +98,25 @@ impl Network {
         self.cut.contains(&(from, to))
     }
 
+    /// How many times the connection was lost so far: a message arrives if there was no further
+    /// loss since it was sent.
+    pub(crate) fn losses(&self, from: NodeId, to: NodeId) -> u64 {
+        self.losses.get(&(from, to)).copied().unwrap_or(0)
+    }
+
+    /// The connection breaks.
+    pub(crate) fn reset(&mut self, one: NodeId, other: NodeId) {
+        for wire in [(one, other), (other, one)] {
+            *self.losses.entry(wire).or_default() += 1;
+            self.clogged.remove(&wire);
+        }
+    }
+
+    /// What is sent from now on arrives at `until` at the earliest.
+    pub(crate) fn clog(&mut self, from: NodeId, to: NodeId, until: u64) {
+        self.clogged.insert((from, to), until);
+    }
+
     /// Cuts one direction.
     pub(crate) fn cut(&mut self, from: NodeId, to: NodeId) {
         if from != to {
@@ -67,18 +124,25 @@ impl Network {
         }
     }
 
-    /// Cuts between `side` and all others: both ways, or only what leaves it, or enters it.
-    pub(crate) fn isolate(&mut self, side: &BTreeSet<NodeId>, outwards: bool, inwards: bool) {
+    /// Cuts between `side` and all others but `bridge`: both ways, or only what leaves it, or
+    /// enters it.
+    pub(crate) fn isolate(
+        &mut self,
+        side: &BTreeSet<u64>,
+        bridge: Option<u64>,
+        outwards: bool,
+        inwards: bool,
+    ) {
         for inside in side {
-            for outside in (1..=self.nodes).map(NodeId) {
-                if side.contains(&outside) {
+            for outside in 1..=self.nodes {
+                if side.contains(&outside) || bridge == Some(outside) {
                     continue;
                 }
                 if outwards {
-                    self.cut(*inside, outside);
+                    self.cut(NodeId(*inside), NodeId(outside));
                 }
                 if inwards {
-                    self.cut(outside, *inside);
+                    self.cut(NodeId(outside), NodeId(*inside));
                 }
             }
         }
@@ -92,6 +156,7 @@ impl Network {
     /// Mends all cuts and is reliable from now on.
     pub(crate) fn heal(&mut self) {
         self.mend();
-        (self.drop, self.duplicate, self.delay) = (0, 0, 0);
+        self.clogged.clear();
+        (self.drop, self.duplicate, self.delay, self.replay) = (0, 0, 0, 0);
     }
 }

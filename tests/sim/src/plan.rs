@@ -1,13 +1,11 @@
 //! What a seed means: the cluster, its settings, and the kinds of fault that may happen (a swarm:
 //! each seed draws a set of its own, so that kinds do not hide one another).
 
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
 
-use coracle_driver::NodeConfig;
-use coracle_driver::fsm::WorkerOptions;
-use coracle_proto::NodeId;
-
+use crate::atlas::Atlas;
 use crate::random::Random;
+use crate::settings::Settings;
 
 /// Nanoseconds in a millisecond.
 pub const MS: u64 = 1_000_000;
@@ -16,16 +14,18 @@ pub const MS: u64 = 1_000_000;
 const SPECIAL_EVERY: u64 = 8;
 
 /// Which log the nodes of a run have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Storage {
     /// The production log on a simulated disk.
     Redb,
     /// A log in memory, a hundred times as fast.
+    #[default]
     Memory,
 }
 
 /// The kinds of fault of one run. Zero or false: none of it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Faults {
     /// Messages lost, in a thousand.
     pub drop: u64,
@@ -33,25 +33,43 @@ pub struct Faults {
     pub duplicate: u64,
     /// Messages held back for long, in a thousand.
     pub delay: u64,
-    /// Cuts between nodes, both ways.
+    /// Old messages that arrive again, in a thousand, also after restarts of both ends.
+    pub replay: u64,
+    /// Cuts between nodes, both ways, rings and bridges.
     pub partition: bool,
     /// Cuts one way.
     pub one_way: bool,
+    /// Cuts that come and go.
+    pub flap: bool,
+    /// Directions in which everything piles up for a while.
+    pub clog: bool,
+    /// Connections that break and take everything in flight with them.
+    pub reset: bool,
     /// Processes killed.
     pub kill: bool,
     /// Leaders killed as soon as they lead, one after the other (thesis, figure 3.7).
     pub hunt: bool,
     /// Power cuts: what was not synced is lost or torn.
     pub power: bool,
-    /// Disks that fail a write or a sync.
+    /// Disks that fail a read, a write or a sync.
     pub disk_error: bool,
-    /// Processes that stand still for a while.
+    /// Disks without room.
+    pub full: bool,
+    /// Bits that turn, at rest and on their way from the disk.
+    pub flip: bool,
+    /// Syncs that do nothing.
+    pub lie: bool,
+    /// Slow disks and hung ones.
+    pub slow: bool,
+    /// Disks that are lost as a whole; another node takes the place.
+    pub wipe: bool,
+    /// Processes that stand still for a while, also for longer than a lease.
     pub pause: bool,
     /// Snapshot transfers that break off or arrive damaged.
     pub transfer: bool,
     /// Disks said to be nearly full.
     pub low_space: bool,
-    /// Clocks that jump.
+    /// Calendars that jump, clocks that run too fast or too slow.
     pub clock: bool,
     /// Connections reported lost, elections without need.
     pub alarm: bool,
@@ -59,10 +77,12 @@ pub struct Faults {
     pub members: bool,
     /// Leadership handed over, leaders forgotten, priorities changed.
     pub leadership: bool,
+    /// State machines replaced by others, some of which fail.
+    pub upgrade: bool,
 }
 
 /// Everything about one run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// What it was drawn from.
     pub seed: u64,
@@ -82,16 +102,17 @@ pub struct Plan {
     pub liveness: u64,
     /// The kinds of fault.
     pub faults: Faults,
+    /// Whose disks may be damaged.
+    #[serde(default)]
+    pub atlas: Atlas,
     /// Mean time between two faults, in nanoseconds.
     pub fault_interval: u64,
     /// Reads in a thousand that are lease reads.
     pub leases: u64,
     /// Commands in a thousand that trap the state machine.
     pub traps: u64,
-    /// Settings of the nodes; the id is that of each node.
-    pub node: NodeConfig,
-    /// Settings of the workers.
-    pub worker: WorkerOptions,
+    /// Settings of the nodes.
+    pub settings: Settings,
     /// Longest time a write takes, in nanoseconds.
     pub disk_latency: u64,
     /// Longest ordinary time of a message, in nanoseconds.
@@ -131,11 +152,12 @@ impl Plan {
             fault_interval: 1000 * MS,
             network_latency: 25 * MS,
             disk_latency: MS,
-            node: NodeConfig {
-                election_timeout: Duration::from_millis(150),
-                heartbeat_interval: Duration::from_millis(15),
+            atlas: Atlas::default(),
+            settings: Settings {
+                election_timeout: 150,
+                heartbeat_interval: 15,
                 max_append_entries: 1,
-                ..self.node
+                ..self.settings
             },
             ..self
         }
@@ -154,10 +176,10 @@ impl Plan {
                 leadership: true,
                 partition: false,
                 hunt: false,
-                disk_error: false,
                 low_space: false,
-                ..self.faults
+                ..self.faults.clone().without_damage()
             },
+            atlas: Atlas::default(),
             fault_interval: 150 * MS,
             ..self
         }
@@ -174,14 +196,27 @@ impl Plan {
             Storage::Redb => random.between(3, 8),
             Storage::Memory => random.between(6, 16),
         };
-        let checkpoint_entries = *random.pick(&[12, 25, 60, 10_000]);
-        let faults = faults(&mut random);
+        let mut faults = faults(&mut random);
+        let atlas = Atlas::draw(nodes, &mut random);
+        // Who is lost with its disk counts as a voter for ever, or is replaced; either way members
+        // must not change under the atlas' feet.
+        if faults.members || atlas.nodes.is_empty() {
+            faults = faults.without_damage();
+        }
+        // Nobody could say what is lost with most of the disks.
+        faults.wipe &= !atlas.unbounded;
+        let mut settings = Settings::draw(&mut random);
+        if faults.lie {
+            // What is younger than the anchor may be lost by a lie and nobody knows.
+            settings.anchor_commits = 1;
+        }
         Self {
             seed,
             nodes,
-            spares: match faults.members {
-                true => random.between(1, 2),
-                false => 0,
+            spares: match (faults.members, faults.wipe) {
+                (true, _) => random.between(1, 2),
+                (false, true) => atlas.nodes.len() as u64,
+                (false, false) => 0,
             },
             groups: if random.chance(250) { 2 } else { 1 },
             clients: *random.pick(&[1, 3, 6, 10]),
@@ -189,34 +224,52 @@ impl Plan {
             safety: seconds * 1000 * MS,
             liveness: 60_000 * MS,
             faults,
+            atlas,
             fault_interval: *random.pick(&[150, 400, 1000]) * MS,
             leases: *random.pick(&[0, 300, 900]),
             traps: *random.pick(&[0, 0, 10, 40]),
-            node: node(&mut random),
-            worker: WorkerOptions {
-                checkpoint_entries,
-                ..WorkerOptions::default()
-            },
+            settings,
             disk_latency: *random.pick(&[1, 4, 15]) * MS,
             network_latency: *random.pick(&[2, 8, 25]) * MS,
         }
     }
 }
 
+impl Faults {
+    /// Without what makes a disk lose what it has promised to keep.
+    fn without_damage(self) -> Self {
+        Self {
+            disk_error: false,
+            flip: false,
+            lie: false,
+            wipe: false,
+            ..self
+        }
+    }
+}
+
 fn faults(random: &mut Random) -> Faults {
     let mut rate = |rates: &[u64]| *random.pick(rates);
-    let members = rate(&[0, 1]) == 1;
+    let members = rate(&[0, 0, 1]) == 1;
     Faults {
         drop: rate(&[0, 0, 20, 150]),
         duplicate: rate(&[0, 0, 30, 150]),
         delay: rate(&[0, 0, 20, 100]),
+        replay: rate(&[0, 0, 20, 100]),
         partition: rate(&[0, 1]) == 1,
         one_way: rate(&[0, 0, 1]) == 1,
+        flap: rate(&[0, 0, 1]) == 1,
+        clog: rate(&[0, 0, 1]) == 1,
+        reset: rate(&[0, 0, 1]) == 1,
         kill: rate(&[0, 1]) == 1,
         hunt: rate(&[0, 0, 1]) == 1,
         power: rate(&[0, 1]) == 1,
-        // A node whose disk failed may be lost for good: who votes then must not change.
-        disk_error: rate(&[0, 0, 1]) == 1 && !members,
+        disk_error: rate(&[0, 0, 1]) == 1,
+        full: rate(&[0, 0, 0, 1]) == 1,
+        flip: rate(&[0, 0, 1]) == 1,
+        lie: rate(&[0, 0, 0, 1]) == 1,
+        slow: rate(&[0, 0, 1]) == 1,
+        wipe: rate(&[0, 0, 0, 1]) == 1,
         pause: rate(&[0, 0, 1]) == 1,
         transfer: rate(&[0, 1]) == 1,
         low_space: rate(&[0, 0, 0, 1]) == 1,
@@ -224,34 +277,6 @@ fn faults(random: &mut Random) -> Faults {
         alarm: rate(&[0, 0, 1]) == 1,
         members,
         leadership: rate(&[0, 1]) == 1,
-    }
-}
-
-/// Sizes are small on purpose, so that their bounds are hit.
-fn node(random: &mut Random) -> NodeConfig {
-    let election = *random.pick(&[150, 300, 600]);
-    NodeConfig {
-        election_timeout: Duration::from_millis(election),
-        heartbeat_interval: Duration::from_millis(election / 10),
-        pre_vote: !random.chance(150),
-        check_quorum: true,
-        // Clocks run up to five per cent too fast or too slow.
-        clock_drift: Duration::from_millis(election / 8),
-        quiesce_after: *random.pick(&[0, 0, 1, 4]),
-        max_append_bytes: *random.pick(&[64, 1000, 1 << 20]),
-        max_append_entries: *random.pick(&[1, 4, 64]),
-        max_inflight_appends: *random.pick(&[1, 3, 32]),
-        max_inflight_bytes: *random.pick(&[256, 1 << 20]),
-        max_uncommitted_bytes: *random.pick(&[600, 1 << 20]),
-        cache_bytes: *random.pick(&[0, 500, 1 << 20]),
-        max_pending_reads: *random.pick(&[1, 64]),
-        max_group_commands: *random.pick(&[1, 3, 256]),
-        max_queued_commands: *random.pick(&[1, 256]),
-        max_inflight_groups: *random.pick(&[1, 4, 256]),
-        max_log_reads: *random.pick(&[1, 16]),
-        max_log_read_bytes: *random.pick(&[1, 1 << 20]),
-        retained_entries: *random.pick(&[0, 5, 40]),
-        applied_hint_entries: *random.pick(&[1, 16]),
-        ..NodeConfig::new(NodeId(0))
+        upgrade: rate(&[0, 0, 1]) == 1,
     }
 }

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coracle_driver::fsm::native_kv::NativeKvs;
-use coracle_driver::fsm::{Worker, WorkerContext};
+use coracle_driver::fsm::{Worker, WorkerContext, WorkerOptions};
 use coracle_driver::{
-    Entropy, Event, Floor, Log, LogReader, Node, NodeConfig, Recovered, ReplicaKind, Snapshots,
-    Write,
+    Entropy, Event, Floor, Log, LogReader, Machines, Node, Recovered, ReplicaKind, Snapshots, Write,
 };
-use coracle_log::{MemoryDisk, Options, SnapshotFiles, Store};
-use coracle_proto::{GroupId, Instant, NodeId, Term};
+use coracle_log::{MemoryDisk, Options, Reader, SnapshotFiles, Store};
+use coracle_proto::{GroupId, NodeId, Term};
 
+use crate::clock::Clock;
+use crate::invariants::{Harm, Refusal};
 use crate::memory_log::MemoryLog;
 use crate::plan::{Plan, Storage};
 use crate::random::Random;
@@ -34,14 +35,18 @@ pub(crate) struct Process {
     pub(crate) life: u64,
     /// Stands still until then.
     pub(crate) paused_until: u64,
-    /// A fault was set for its disk: it is expected to stop with an error.
-    pub(crate) doomed: Option<Doom>,
-    /// Its disk has failed a sync once.
-    pub(crate) tainted: bool,
+    /// What was done to its disk.
+    pub(crate) harms: BTreeSet<Harm>,
+    /// The disk takes so many times as long until then.
+    pub(crate) slow: (u64, u64),
+    /// The disk does nothing until then.
+    pub(crate) hung_until: u64,
+    /// Plugins that are here.
+    pub(crate) plugins: Arc<NativeKvs>,
     /// Its disk has lost what it had promised: it never runs again.
     pub(crate) lost: bool,
-    /// How much too fast its clock runs, in millionths.
-    drift: i64,
+    /// Its monotonic clock.
+    pub(crate) clock: Clock,
     /// By how much its calendar is wrong, in nanoseconds.
     pub(crate) skew: i64,
     /// The running process.
@@ -49,16 +54,17 @@ pub(crate) struct Process {
 }
 
 /// Both sides of a log, and what it held.
-type Opened = (Box<dyn Log>, Arc<dyn LogReader>, Recovered);
-
-/// How a node with a fault is going to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doom {
-    /// The power goes.
-    Power,
-    /// The disk reports an error.
-    DiskError,
+struct Opened {
+    log: Box<dyn Log>,
+    reader: Arc<dyn LogReader>,
+    /// Of the log on the disk: knows how much room there is.
+    room: Option<Reader>,
+    recovered: Recovered,
 }
+
+/// Room that a disk keeps for votes, and below which commands are refused, in runs with full disks.
+const BALLAST_BYTES: u64 = 32 << 10;
+const LOW_WATER_BYTES: u64 = 48 << 10;
 
 /// A process that runs.
 #[derive(Debug)]
@@ -70,6 +76,9 @@ pub(crate) struct Running {
     /// The writer's side of the log.
     pub(crate) log: Box<dyn Log>,
     reader: Arc<dyn LogReader>,
+    room: Option<Reader>,
+    /// The node was told that there is little room.
+    pub(crate) low: bool,
     /// Snapshot files.
     pub(crate) snapshots: SnapshotFiles,
     /// Events for the next turn.
@@ -82,6 +91,8 @@ pub(crate) struct Running {
     pub(crate) waiting: Vec<Write>,
     /// Workers that have a run before them.
     pub(crate) busy: BTreeSet<GroupId>,
+    /// Groups whose workers stand still and are being helped.
+    pub(crate) healing: BTreeSet<GroupId>,
     /// Terms as the node last reported them.
     pub(crate) terms: BTreeMap<GroupId, Term>,
 }
@@ -101,25 +112,15 @@ impl Process {
             random,
             life: 0,
             paused_until: 0,
-            doomed: None,
-            tainted: false,
+            harms: BTreeSet::new(),
+            slow: (1, 0),
+            hung_until: 0,
+            plugins: Arc::new(NativeKvs::new()),
             lost: false,
-            drift,
+            clock: Clock::new(drift),
             skew: 0,
             running: None,
         }
-    }
-
-    /// Its monotonic clock at this time of the world.
-    pub(crate) fn clock(&self, now: u64) -> Instant {
-        let drift = i128::from(now) * i128::from(self.drift) / 1_000_000;
-        Instant((i128::from(now) + drift).max(0) as u64)
-    }
-
-    /// The time of the world at which its clock has reached `deadline`.
-    pub(crate) fn when(&self, deadline: Instant) -> u64 {
-        let rate = i128::from(1_000_000 + self.drift);
-        (i128::from(deadline.0) * 1_000_000 / rate) as u64 + 1
     }
 
     /// Its calendar.
@@ -127,39 +128,45 @@ impl Process {
         (EPOCH + now).saturating_add_signed(self.skew)
     }
 
-    /// Starts it; what it found. The error is that of its log or snapshots.
-    pub(crate) fn start(&mut self, plan: &Plan, now: u64) -> Result<Recovered, String> {
+    /// Starts it; what it found.
+    pub(crate) fn start(&mut self, plan: &Plan, now: u64) -> Result<Recovered, Refusal> {
         self.life += 1;
-        self.doomed = None;
-        let (log, reader, recovered) = self.open()?;
+        self.harms.remove(&Harm::Power);
+        let opened = self.open(plan)?;
+        let Opened {
+            log,
+            reader,
+            room,
+            recovered,
+        } = opened;
         let disk = Arc::new(self.disk.clone());
         let snapshots = SnapshotFiles::open(disk, Path::new("snapshots"));
-        let snapshots = snapshots.map_err(|error| error.to_string())?;
-        let config = NodeConfig {
-            id: self.id,
-            ..plan.node.clone()
-        };
+        let snapshots = snapshots.map_err(|error| Refusal::from(&error))?;
+        let config = plan.settings.config(self.id);
         let entropy = Box::new(SeededEntropy(self.random.fork()));
         let seed = self.random.next();
         let log_reader = Arc::clone(&reader);
-        let now = self.clock(now);
+        let now = self.clock.at(now);
         let node = Node::new(config, &recovered, log_reader, entropy, now, seed);
         let mut running = Running {
             node,
             workers: BTreeMap::new(),
             log,
             reader,
+            room,
+            low: false,
             snapshots,
             inbox: Vec::new(),
             turn_at: None,
             writing: Vec::new(),
             waiting: Vec::new(),
             busy: BTreeSet::new(),
+            healing: BTreeSet::new(),
             terms: BTreeMap::new(),
         };
         for (group, found) in &recovered.groups {
             if found.kind(self.id) == ReplicaKind::Full {
-                running.host(plan, *group, &found.floor);
+                running.host(plan, &self.plugins, *group, &found.floor);
             }
             let term = found.initial.hard_state.term;
             running.terms.insert(*group, term);
@@ -168,26 +175,61 @@ impl Process {
         Ok(recovered)
     }
 
-    fn open(&self) -> Result<Opened, String> {
+    fn open(&self, plan: &Plan) -> Result<Opened, Refusal> {
         if self.storage == Storage::Memory {
-            let recovered = self.memory_log.recovered();
             let log = self.memory_log.clone();
-            return Ok((Box::new(log.clone()), Arc::new(log), recovered));
+            return Ok(Opened {
+                recovered: log.recovered(),
+                reader: Arc::new(log.clone()),
+                log: Box::new(log),
+                room: None,
+            });
         }
+        let (ballast_bytes, low_water_bytes) = match plan.faults.full {
+            true => (BALLAST_BYTES, LOW_WATER_BYTES),
+            false => (0, 0),
+        };
         let options = Options {
             node: self.id,
             store: [self.id.0 as u8; 16],
             cache_bytes: 1 << 20,
             recent_bytes: 4 << 10,
-            ballast_bytes: 0,
-            low_water_bytes: 0,
-            anchor_commits: 8,
+            ballast_bytes,
+            low_water_bytes,
+            anchor_commits: plan.settings.anchor_commits,
             garbage_bytes: 16 << 10,
             ..Options::default()
         };
         let opened = Store::open(Arc::new(self.disk.clone()), options);
-        let (store, reader, recovered) = opened.map_err(|error| error.to_string())?;
-        Ok((Box::new(store), Arc::new(reader), recovered))
+        let (store, reader, recovered) = opened.map_err(|error| Refusal::from(&error))?;
+        Ok(Opened {
+            log: Box::new(store),
+            reader: Arc::new(reader.clone()),
+            room: Some(reader),
+            recovered,
+        })
+    }
+
+    /// Nothing goes wrong from now on. What is broken stays so.
+    pub(crate) fn heal(&mut self) {
+        self.paused_until = 0;
+        self.skew = 0;
+        (self.slow, self.hung_until) = ((1, 0), 0);
+        self.disk.clear_fault();
+        self.disk.set_capacity(None);
+        self.disk.set_lying(None);
+    }
+
+    /// Whether files on its disk may be other than they were written.
+    pub(crate) fn is_damaged(&self) -> bool {
+        let damage = [Harm::Dropped, Harm::Lie, Harm::Damage];
+        damage.iter().any(|harm| self.harms.contains(harm))
+    }
+
+    /// An empty disk takes the place of the one it had.
+    pub(crate) fn wipe(&mut self) {
+        self.disk.wipe();
+        self.memory_log = MemoryLog::default();
     }
 
     /// Stops it at once. Returns what was being written, which may or may not have become durable.
@@ -197,7 +239,7 @@ impl Process {
         };
         let writes = std::mem::take(&mut running.writing);
         if self.random.chance(600) && !writes.is_empty() {
-            if power && self.doomed.is_none() {
+            if power && !self.harms.contains(&Harm::Power) {
                 let operations = self.random.below(12);
                 self.disk.fail_after(operations, coracle_log::Fault::Crash);
             }
@@ -209,22 +251,38 @@ impl Process {
             true => self.disk.crash(self.random.next()),
             false => self.disk.restart(),
         }
-        self.doomed = None;
         writes
     }
 }
 
 impl Running {
     /// Starts the worker of a group.
-    pub(crate) fn host(&mut self, plan: &Plan, group: GroupId, floor: &Floor) {
+    pub(crate) fn host(
+        &mut self,
+        plan: &Plan,
+        plugins: &Arc<NativeKvs>,
+        group: GroupId,
+        floor: &Floor,
+    ) {
         let context = WorkerContext {
             log: Arc::clone(&self.reader),
             snapshots: Arc::new(self.snapshots.clone()) as Arc<dyn Snapshots>,
-            machines: Arc::new(NativeKvs::new()),
-            options: plan.worker,
+            machines: Arc::clone(plugins) as Arc<dyn Machines>,
+            options: WorkerOptions {
+                checkpoint_entries: plan.settings.checkpoint_entries,
+                ..WorkerOptions::default()
+            },
         };
         let worker = Worker::new(group, context, floor);
         self.workers.insert(group, worker);
+    }
+}
+
+impl Running {
+    /// Whether there is little room on the disk, if that has changed.
+    pub(crate) fn room_changed(&mut self) -> Option<bool> {
+        let low = self.room.as_ref()?.low_on_space();
+        (std::mem::replace(&mut self.low, low) != low).then_some(low)
     }
 }
 

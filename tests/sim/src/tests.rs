@@ -44,7 +44,8 @@ fn seeds_differ_and_both_logs_are_used() {
 fn sweep(seeds: impl Iterator<Item = u64>) {
     let mut counts: BTreeMap<_, u64> = BTreeMap::new();
     for seed in seeds {
-        for (what, count) in attempt(seed).counts {
+        let summary = attempt(seed);
+        for (what, count) in summary.counts.into_iter().chain(summary.faults) {
             *counts.entry(what).or_default() += count;
         }
     }
@@ -55,9 +56,9 @@ fn sweep(seeds: impl Iterator<Item = u64>) {
         "evictions",
         "kills",
         "leaders hunted",
+        "cut",
         "members changed",
-        "partitions",
-        "pauses",
+        "pause",
         "power cuts",
         "replicas removed",
         "snapshots installed",

@@ -1,17 +1,21 @@
 //! The event loop: one thread, one clock, one queue.
 
 mod attacks;
+mod disks;
+mod heals;
 mod liveness;
 mod members;
 mod nodes;
+mod replace;
 mod transfer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use coracle_driver::Event;
 use coracle_driver::task::{Answer, Ticket};
 use coracle_proto::{Envelope, GroupId, NodeId};
 
+use crate::attack::Attack;
 use crate::client::{Ask, Client, Wish};
 use crate::invariants::{Check, Invariants, Violation};
 use crate::nemesis::Nemesis;
@@ -21,6 +25,7 @@ use crate::process::Process;
 use crate::random::Random;
 use crate::trace::Trace;
 use members::Administrator;
+use replace::Replacement;
 use transfer::Transfer;
 
 /// Events of one run, beyond which it counts as not live.
@@ -41,13 +46,24 @@ pub struct Summary {
     pub operations: u64,
     /// What happened how often: faults, elections, snapshots.
     pub counts: BTreeMap<&'static str, u64>,
+    /// Faults by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Messages that arrived.
+    pub delivered: u64,
+    /// Commits of all logs.
+    pub commits: u64,
 }
 
 /// Something that is going to happen.
 #[derive(Debug)]
 enum Action {
     /// Messages arrive.
-    Deliver { to: NodeId, envelope: Envelope },
+    Deliver {
+        to: NodeId,
+        /// How often the connection had been lost when it was sent.
+        losses: u64,
+        envelope: Envelope,
+    },
     /// A node takes its events and timers.
     Turn { node: NodeId, life: u64 },
     /// The disk of a node has done its writes.
@@ -87,6 +103,24 @@ enum Action {
     Kill { node: NodeId, life: u64 },
     /// Cuts are mended.
     Mend,
+    /// The next of several cuts.
+    Flap {
+        side: BTreeSet<u64>,
+        period: u64,
+        times: u64,
+    },
+    /// A full disk has room again.
+    MakeRoom { node: NodeId },
+    /// The power goes at a disk that lied.
+    LieEnds { node: NodeId },
+    /// The next step in replacing a node.
+    Replace { number: usize },
+    /// A worker that stands still is helped.
+    Heal {
+        node: NodeId,
+        life: u64,
+        group: GroupId,
+    },
     /// An event for a node, if it runs.
     Tell { node: NodeId, event: Event },
     /// A process comes back.
@@ -109,6 +143,17 @@ pub(crate) struct World {
     invariants: Invariants,
     trace: Trace,
     counts: BTreeMap<&'static str, u64>,
+    /// Faults by kind.
+    faults: BTreeMap<&'static str, u64>,
+    /// Faults to come, if they are not drawn.
+    script: Option<VecDeque<(u64, Attack)>>,
+    /// Faults that were drawn.
+    taped: Vec<(u64, Attack)>,
+    /// Messages that arrived.
+    delivered: u64,
+    /// Commits of all logs.
+    commits: u64,
+    replacements: Vec<Replacement>,
     /// What the administrator waits for.
     administrator: Administrator,
     /// Until then new leaders are killed.
@@ -152,6 +197,12 @@ impl World {
             invariants: Invariants::new(plan.nodes, plan.spares, plan.groups),
             trace: Trace::new(print),
             counts: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            script: None,
+            taped: Vec::new(),
+            delivered: 0,
+            commits: 0,
+            replacements: Vec::new(),
             administrator: Administrator::default(),
             hunt_until: 0,
             healed: false,
@@ -169,8 +220,7 @@ impl World {
             let unanswered = None;
             self.after(0, Action::Wake { client, unanswered });
         }
-        let pause = self.nemesis.pause();
-        self.after(pause, Action::Strike);
+        self.strike_later();
         self.run_until(self.plan.safety)?;
         self.heal()?;
         self.converge()
@@ -199,7 +249,11 @@ impl World {
 
     fn perform(&mut self, action: Action) -> Check {
         match action {
-            Action::Deliver { to, envelope } => self.deliver(to, envelope),
+            Action::Deliver {
+                to,
+                losses,
+                envelope,
+            } => self.deliver(to, losses, envelope),
             Action::Turn { node, life } => self.turn(node, life)?,
             Action::Written { node, life } => self.written(node, life)?,
             Action::Work { node, life, group } => self.work(node, life, group)?,
@@ -224,6 +278,15 @@ impl World {
             Action::Strike => self.strike()?,
             Action::Kill { node, life } => self.kill(node, life),
             Action::Mend => self.mend(),
+            Action::Flap {
+                side,
+                period,
+                times,
+            } => self.flap(side, period, times),
+            Action::MakeRoom { node } => self.make_room(node),
+            Action::LieEnds { node } => self.lie_ends(node),
+            Action::Replace { number } => self.go_on_replacing(number),
+            Action::Heal { node, life, group } => self.heal_worker(node, life, group),
             Action::Tell { node, event } => self.tell(node, event),
             Action::Start { node } => self.start(node)?,
         }
@@ -324,6 +387,9 @@ impl World {
             committed: committed.sum(),
             operations: self.clients.iter().map(|client| client.done).sum(),
             counts: self.counts.clone(),
+            faults: self.faults.clone(),
+            delivered: self.delivered,
+            commits: self.commits,
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Fault {
     /// The next sync of a file fails, and what was to be synced is dropped: the cache shows it
     /// still, no later sync writes it.
     Sync,
+    /// The next read gives one wrong bit; what is stored is right.
+    ReadFlip,
 }
 
 /// The disk. Clones share it.
@@ -48,6 +50,8 @@ struct State {
     dead: bool,
     operations: u64,
     fault: Option<(u64, Fault)>,
+    /// The next read of bytes gives one wrong bit.
+    flip_next: bool,
     lying: Option<u64>,
     capacity: Option<u64>,
     syncs: u64,
@@ -125,7 +129,31 @@ impl MemoryDisk {
 
     /// Takes back a fault that did not happen yet.
     pub fn clear_fault(&self) {
-        self.state().fault = None;
+        let mut state = self.state();
+        state.fault = None;
+        state.flip_next = false;
+    }
+
+    /// An empty disk takes the place of this one; open files die.
+    pub fn wipe(&self) {
+        let mut state = self.state();
+        state.folders.clear();
+        state.files.clear();
+        state.names.clear();
+        state.durable_names.clear();
+        state.renames.clear();
+        (state.lying, state.capacity) = (None, None);
+        state.revive();
+    }
+
+    /// The files there are.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.state().names.keys().cloned().collect()
+    }
+
+    /// Bytes in all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
     }
 
     /// From now on syncs of this file succeed without doing anything; `None`: all are honest.
@@ -197,6 +225,7 @@ impl State {
         self.life += 1;
         self.dead = false;
         self.fault = None;
+        self.flip_next = false;
     }
 
     fn content(&mut self, path: &Path) -> Option<&mut Content> {
@@ -216,13 +245,17 @@ impl State {
         let hit = match fault {
             Fault::Crash => true,
             Fault::Write => operation == Operation::Write,
-            Fault::Read => operation == Operation::Read,
+            Fault::Read | Fault::ReadFlip => operation == Operation::Read,
             Fault::Sync => operation == Operation::Sync,
         };
         if self.operations <= at || !hit {
             return Ok(());
         }
         self.fault = None;
+        if fault == Fault::ReadFlip {
+            self.flip_next = true;
+            return Ok(());
+        }
         self.dead = fault == Fault::Crash;
         Err(io::Error::other(format!("simulated fault: {fault:?}")))
     }
@@ -456,6 +489,10 @@ impl File for MemoryFile {
             });
             let bytes = bytes.ok_or(io::ErrorKind::UnexpectedEof)?;
             buffer.copy_from_slice(bytes);
+            if !buffer.is_empty() && std::mem::take(&mut state.flip_next) {
+                let bit = Random(state.operations).below(buffer.len() as u64 * 8);
+                buffer[(bit / 8) as usize] ^= 1 << (bit % 8);
+            }
             Ok(())
         })
     }

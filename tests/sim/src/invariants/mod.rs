@@ -10,13 +10,14 @@ mod log_matching;
 mod membership;
 mod persist_before_send;
 mod recovery;
+mod refusal;
 mod shadow;
 mod state_machine_safety;
 #[cfg(test)]
 mod tests;
 mod vote_once;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
@@ -31,6 +32,7 @@ use exactly_once::ExactlyOnce;
 use leader_completeness::LeaderCompleteness;
 use log_matching::LogMatching;
 use membership::Membership;
+pub use refusal::{Harm, Refusal};
 use shadow::Shadow;
 use state_machine_safety::StateMachineSafety;
 use vote_once::VoteOnce;
@@ -168,6 +170,11 @@ impl Invariants {
             Some(shadow) => recovery::recovered(at, shadow, found),
             None => Ok(()),
         }
+    }
+
+    /// A node stopped or did not start, like this, after its disk had been treated like that.
+    pub fn stopped(&self, at: NodeId, harms: &BTreeSet<Harm>, refusal: &Refusal) -> Check {
+        refusal::refused(at, harms, refusal)
     }
 
     /// A node sends a message.

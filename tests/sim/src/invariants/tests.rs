@@ -23,6 +23,24 @@ fn two_leaders_of_one_term_violate_election_safety() {
 }
 
 #[test]
+fn a_node_stops_only_for_a_cause_and_never_by_a_mistake() {
+    let world = cluster(3);
+    let lost = Refusal::Lost("acknowledged data is missing".into());
+    let stopped = |harms: &[Harm], refusal: &Refusal| {
+        let harms = harms.iter().copied().collect();
+        world.stopped(NodeId(1), &harms, refusal)
+    };
+    assert_eq!(stopped(&[Harm::Power, Harm::Lie], &lost), Ok(()));
+    assert_violates(stopped(&[Harm::Power, Harm::Full], &lost), "typed refusal");
+    assert_violates(stopped(&[], &lost), "typed refusal");
+    let full = Refusal::Full("no room".into());
+    assert_eq!(stopped(&[Harm::Full], &full), Ok(()));
+    assert_violates(stopped(&[Harm::Error], &full), "typed refusal");
+    let mistake = Refusal::Other("the log is in use".into());
+    assert_violates(stopped(&[Harm::Damage], &mistake), "typed refusal");
+}
+
+#[test]
 fn two_votes_in_one_term_violate_vote_once_even_after_a_restart() {
     let mut world = cluster(3);
     hard_state(&mut world, 1, 7, Some(2));

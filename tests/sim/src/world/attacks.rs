@@ -1,29 +1,55 @@
 //! Doing what the nemesis wants.
 
+use std::collections::BTreeSet;
+
 use coracle_driver::Event;
-use coracle_log::Fault;
 use coracle_proto::NodeId;
 
 use super::{Action, World};
+use crate::attack::Attack;
 use crate::invariants::Check;
-use crate::nemesis::Attack;
 use crate::plan::MS;
-use crate::process::Doom;
 
 impl World {
+    /// The next fault: the one on the tape, or one that is drawn.
     pub(super) fn strike(&mut self) -> Check {
         if self.healed {
             return Ok(());
         }
-        let leader = self.leader();
-        if let Some(attack) = self.nemesis.next(leader) {
+        if let Some(attack) = self.next_attack() {
             let text = || format!("nemesis: {attack:?}");
             self.trace.note(self.now, (11, &attack), text);
-            self.attack(attack);
+            *self.faults.entry(attack.name()).or_default() += 1;
+            self.attack(attack)?;
         }
-        let pause = self.nemesis.pause();
-        self.after(pause, Action::Strike);
+        self.strike_later();
         Ok(())
+    }
+
+    fn next_attack(&mut self) -> Option<Attack> {
+        if let Some(script) = &mut self.script {
+            let (_, attack) = script.pop_front()?;
+            return Some(attack);
+        }
+        let leader = self.leader();
+        let attack = self.nemesis.next(leader)?;
+        self.taped.push((self.now, attack.clone()));
+        Some(attack)
+    }
+
+    /// When the next fault comes.
+    pub(super) fn strike_later(&mut self) {
+        match &self.script {
+            None => {
+                let pause = self.nemesis.pause();
+                self.after(pause, Action::Strike);
+            }
+            Some(script) => {
+                if let Some(&(at, _)) = script.front() {
+                    self.at(at.max(self.now), Action::Strike);
+                }
+            }
+        }
     }
 
     /// A node that believes it leads a group.
@@ -41,25 +67,23 @@ impl World {
             .map(|process| process.id)
     }
 
-    fn attack(&mut self, attack: Attack) {
+    fn attack(&mut self, attack: Attack) -> Check {
         match attack {
-            Attack::Cut {
-                side,
-                outwards,
-                inwards,
-                time,
-            } => {
-                self.count("partitions");
-                self.network.mend();
-                self.network.isolate(&side, outwards, inwards);
-                self.after(time, Action::Mend);
-            }
-            Attack::Ring { time } => {
-                self.count("partitions");
-                self.ring();
-                self.after(time, Action::Mend);
-            }
-            Attack::Stop { node, power, time } => self.stop(node, power, time),
+            Attack::Cut { .. }
+            | Attack::Flap { .. }
+            | Attack::Ring { .. }
+            | Attack::Bridge { .. }
+            | Attack::Clog { .. }
+            | Attack::Reset { .. } => self.attack_network(attack),
+            Attack::DiskError { .. }
+            | Attack::PowerSoon { .. }
+            | Attack::Full { .. }
+            | Attack::Flip { .. }
+            | Attack::Lie { .. }
+            | Attack::SlowDisk { .. }
+            | Attack::HungDisk { .. }
+            | Attack::Wipe { .. } => self.attack_disk(attack),
+            Attack::Stop { node, power, time } => self.stop(NodeId(node), power, time),
             Attack::StopAll { power, time } => {
                 for node in self.node_ids() {
                     self.stop(node, power, time);
@@ -71,62 +95,140 @@ impl World {
                     self.hunt(leader);
                 }
             }
-            Attack::PowerSoon { node, operations } => {
-                self.doom(node, operations, Fault::Crash, Doom::Power);
-            }
-            Attack::DiskError {
-                node,
-                operations,
-                sync,
-            } => {
-                let fault = if sync { Fault::Sync } else { Fault::Write };
-                // So few nodes that the others are a majority without what these may lose.
-                if node.0 <= (self.plan.nodes - 1) / 2 {
-                    self.doom(node, operations, fault, Doom::DiskError);
-                }
-            }
-            Attack::Pause { node, time } => {
-                self.count("pauses");
-                let until = self.now + time;
-                if let Some(process) = self.processes.get_mut(&node) {
-                    process.paused_until = until;
-                }
-            }
+            Attack::Pause { .. }
+            | Attack::Clock { .. }
+            | Attack::Drift { .. }
+            | Attack::Jump { .. } => self.attack_clock(&attack),
             Attack::LowSpace { node, time } => {
-                self.count("low space");
+                let node = NodeId(node);
                 self.tell(node, Event::LowSpace(true));
                 let event = Event::LowSpace(false);
                 self.after(time, Action::Tell { node, event });
             }
-            Attack::Clock { node, skew } => {
-                if let Some(process) = self.processes.get_mut(&node) {
-                    process.skew = skew;
-                }
-            }
-            Attack::Alarm { node, peer } => {
-                self.tell(node, Event::PeerDown(peer));
-                let event = Event::PeerUp(peer);
-                let time = self.random.below(500 * MS);
-                self.after(time, Action::Tell { node, event });
-            }
+            Attack::Alarm { node, peer } => self.alarm(NodeId(node), NodeId(peer)),
             Attack::Members {
                 node,
                 changes,
-                transition,
-            } => self.change_members(node, changes, transition),
-            Attack::Transfer { node, to } => self.hand_over(node, to),
+                passage,
+            } => {
+                let changes: Vec<_> = changes.into_iter().map(Into::into).collect();
+                for group in self.group_ids() {
+                    self.change_members(NodeId(node), group, changes.clone(), passage.into());
+                }
+            }
+            Attack::Transfer { node, to } => self.hand_over(NodeId(node), to.map(NodeId)),
             Attack::ForgetLeader { node } => {
                 for group in self.group_ids() {
-                    self.tell(node, Event::ForgetLeader { group });
+                    self.tell(NodeId(node), Event::ForgetLeader { group });
                 }
             }
-            Attack::Priority { node, priority } => self.tell(node, Event::SetPriority(priority)),
+            Attack::Priority { node, priority } => {
+                self.tell(NodeId(node), Event::SetPriority(priority));
+            }
             Attack::Campaign { node } => {
                 for group in self.group_ids() {
-                    self.tell(node, Event::Campaign { group });
+                    self.tell(NodeId(node), Event::Campaign { group });
                 }
             }
+            Attack::Upgrade {
+                node,
+                version,
+                fails,
+            } => self.upgrade(NodeId(node), version, fails),
         }
+        Ok(())
+    }
+
+    fn attack_network(&mut self, attack: Attack) {
+        match attack {
+            Attack::Cut {
+                side,
+                outwards,
+                inwards,
+                time,
+            } => {
+                self.network.mend();
+                self.network.isolate(&side, None, outwards, inwards);
+                self.after(time, Action::Mend);
+            }
+            Attack::Bridge { node, side, time } => {
+                self.network.mend();
+                self.network.isolate(&side, Some(node), true, true);
+                self.after(time, Action::Mend);
+            }
+            Attack::Ring { time } => {
+                self.ring();
+                self.after(time, Action::Mend);
+            }
+            Attack::Flap {
+                side,
+                period,
+                times,
+            } => self.flap(side, period, times),
+            Attack::Clog { from, to, time } => {
+                self.network.clog(NodeId(from), NodeId(to), self.now + time);
+            }
+            Attack::Reset { node, peer } => {
+                let (node, peer) = (NodeId(node), NodeId(peer));
+                self.network.reset(node, peer);
+                self.alarm(node, peer);
+                self.alarm(peer, node);
+            }
+            _ => {}
+        }
+    }
+
+    fn attack_clock(&mut self, attack: &Attack) {
+        let now = self.now;
+        match *attack {
+            Attack::Pause { node, time } => {
+                if let Some(process) = self.processes.get_mut(&NodeId(node)) {
+                    process.paused_until = now + time;
+                }
+            }
+            Attack::Clock { node, skew } => {
+                if let Some(process) = self.processes.get_mut(&NodeId(node)) {
+                    process.skew = skew;
+                }
+            }
+            Attack::Drift { node, drift } => {
+                if let Some(process) = self.processes.get_mut(&NodeId(node)) {
+                    process.clock.set_drift(now, drift);
+                }
+            }
+            Attack::Jump { node, time } => {
+                if let Some(process) = self.processes.get_mut(&NodeId(node)) {
+                    process.clock.jump(now, time);
+                }
+                self.turn_soon(NodeId(node));
+            }
+            _ => {}
+        }
+    }
+
+    /// A connection is reported lost, and there again soon.
+    fn alarm(&mut self, node: NodeId, peer: NodeId) {
+        self.tell(node, Event::PeerDown(peer));
+        let event = Event::PeerUp(peer);
+        let time = self.random.below(500 * MS);
+        self.after(time, Action::Tell { node, event });
+    }
+
+    /// A cut that comes and goes.
+    pub(super) fn flap(&mut self, side: BTreeSet<u64>, period: u64, times: u64) {
+        if times == 0 || self.healed {
+            return;
+        }
+        self.network.mend();
+        self.network.isolate(&side, None, true, true);
+        self.after(period, Action::Mend);
+        let times = times - 1;
+        let flap = Action::Flap {
+            side,
+            period,
+            times,
+        };
+        self.after(2 * period, flap);
     }
 
     /// A node has become leader: if leaders are hunted, it will not be for long.
@@ -148,18 +250,6 @@ impl World {
             self.count("leaders hunted");
             let time = self.random.below(20 * MS);
             self.stop(node, false, time);
-        }
-    }
-
-    fn doom(&mut self, node: NodeId, operations: u64, fault: Fault, doom: Doom) {
-        let Some(process) = self.processes.get_mut(&node) else {
-            return;
-        };
-        if process.running.is_some() && process.doomed.is_none() {
-            process.disk.fail_after(operations, fault);
-            process.doomed = Some(doom);
-            process.tainted |= doom == Doom::DiskError;
-            self.count("disk faults");
         }
     }
 

@@ -4,11 +4,14 @@ use coracle_driver::Event;
 use coracle_proto::{GroupId, NodeId};
 
 use super::World;
-use crate::invariants::{Check, violated};
+use crate::invariants::{Check, Harm, violated};
 use crate::plan::MS;
 
 /// Operations that every client has to complete after the faults.
 const OPERATIONS: u64 = 2;
+
+/// How long a cluster without a quorum is watched, nanoseconds.
+const HOPELESS: u64 = 3000 * MS;
 
 /// How often it is looked whether all is well, nanoseconds.
 const INTERVAL: u64 = 20 * MS;
@@ -21,13 +24,15 @@ impl World {
         self.network.heal();
         for node in self.node_ids() {
             if let Some(process) = self.processes.get_mut(&node) {
-                process.paused_until = 0;
-                process.skew = 0;
-                process.disk.clear_fault();
-                if process.doomed.take().is_some() && process.running.is_some() {
-                    // The fault may be in the middle of happening.
-                    self.stop(node, true, 0);
+                process.heal();
+                // A fault may be in the middle of happening.
+                let power = process.harms.contains(&Harm::Power);
+                if process.harms.iter().any(|harm| harm.is_passing()) {
+                    self.stop(node, power, 0);
                 }
+            }
+            if let Some(process) = self.processes.get_mut(&node) {
+                process.harms.retain(|harm| !harm.is_passing());
             }
             self.start(node)?;
             self.tell(node, Event::LowSpace(false));
@@ -46,12 +51,17 @@ impl World {
             .map(|client| client.done + OPERATIONS)
             .collect();
         let end = self.now + self.plan.liveness;
+        if self.quorum_is_lost() {
+            // Nothing to wait for. That nobody pretends otherwise is what the invariants see.
+            self.count("quorum lost and refused");
+            return self.run_until(self.now + HOPELESS);
+        }
         loop {
             let waits = self.clients.iter().zip(&goals);
             let waits = waits.filter(|(client, goal)| client.done < **goal).count();
             // Only when nobody asks for more can all be equal for longer than a moment.
             self.resting |= waits == 0;
-            if self.resting && self.agree() {
+            if self.resting && self.agree() && self.all_replaced() {
                 return Ok(());
             }
             if self.now > end {
@@ -59,6 +69,17 @@ impl World {
             }
             self.run_until(self.now + INTERVAL)?;
         }
+    }
+
+    /// Whether so many nodes will never run again that no leader can be elected.
+    fn quorum_is_lost(&self) -> bool {
+        self.group_ids().any(|group| {
+            let configuration = self.invariants.configuration(group);
+            let voters = configuration.voters.iter();
+            let gone = |node| self.processes.get(node).is_none_or(|it| it.lost);
+            let lost = voters.filter(|replica| gone(&replica.node)).count();
+            2 * lost >= configuration.voters.len()
+        })
     }
 
     /// Whether every replica has applied everything that is known to be committed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coracle_driver::task::{Answer, Ticket};
+use coracle_driver::task::{Answer, Outcome, Ticket};
 use coracle_driver::{Event, Stranger};
 use coracle_proto::{Change, Configuration, ConfigurationChange, GroupId, NodeId};
 use coracle_proto::{ReplicaId, Transition};
@@ -30,7 +30,7 @@ impl World {
         ticket.0 >> CLIENT_BITS == 0
     }
 
-    fn ticket(&mut self, group: GroupId) -> Ticket {
+    pub(super) fn ticket(&mut self, group: GroupId) -> Ticket {
         self.administrator.tickets += 1;
         let ticket = Ticket(self.administrator.tickets);
         self.administrator.waiting.insert(ticket, group);
@@ -40,23 +40,22 @@ impl World {
     pub(super) fn change_members(
         &mut self,
         node: NodeId,
+        group: GroupId,
         changes: Vec<Change>,
         transition: Transition,
     ) {
-        for group in self.group_ids() {
-            let ticket = self.ticket(group);
-            let change = ConfigurationChange {
-                expect: None,
-                changes: changes.clone(),
-                transition,
-            };
-            let event = Event::ChangeMembers {
-                group,
-                change,
-                ticket,
-            };
-            self.tell(node, event);
-        }
+        let ticket = self.ticket(group);
+        let change = ConfigurationChange {
+            expect: None,
+            changes,
+            transition,
+        };
+        let event = Event::ChangeMembers {
+            group,
+            change,
+            ticket,
+        };
+        self.tell(node, event);
     }
 
     pub(super) fn hand_over(&mut self, node: NodeId, to: Option<NodeId>) {
@@ -83,6 +82,13 @@ impl World {
             }
             Answer::Transferred { .. } => {
                 self.count("transfers");
+                Ok(())
+            }
+            Answer::Applied { outcome, .. } => {
+                self.count(match outcome {
+                    Outcome::Done => "upgrades",
+                    _ => "upgrades failed",
+                });
                 Ok(())
             }
             Answer::NotApplied(_) => {

@@ -1,17 +1,15 @@
 //! What a host does around a node: carries events in, and what it wants done out.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use coracle_driver::fsm::WorkerState;
 use coracle_driver::task::{Report, Task, Ticket};
-use coracle_driver::{Event, Outbox, Recovered, SnapshotRef, Snapshots, Write};
+use coracle_driver::{Event, Outbox, SnapshotRef, Snapshots, Write};
 use coracle_proto::{Configuration, Envelope, GroupId, LogId, NodeId};
 
 use super::transfer::Transfer;
 use super::{Action, World};
-use crate::invariants::{Check, violated};
-use crate::plan::{MS, Plan};
-use crate::process::{Doom, Process, Running};
+use crate::invariants::{Check, Harm, Refusal, violated};
+use crate::plan::MS;
+use crate::process::Running;
 
 /// Entries that a worker applies at once, at most.
 const MAX_BUDGET: u64 = 40;
@@ -49,7 +47,16 @@ impl World {
         }
     }
 
-    pub(super) fn deliver(&mut self, to: NodeId, envelope: Envelope) {
+    /// A turn at once, because its clock has changed.
+    pub(super) fn turn_soon(&mut self, node: NodeId) {
+        self.turn_at(node, self.now + 1);
+    }
+
+    pub(super) fn deliver(&mut self, to: NodeId, losses: u64, envelope: Envelope) {
+        if self.network.losses(envelope.from.node, to) != losses {
+            return;
+        }
+        self.delivered += 1;
         let text = || format!("{to} receives {envelope:?}");
         self.trace.note(self.now, (3, &envelope), text);
         self.tell(to, Event::Received(vec![envelope]));
@@ -60,7 +67,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&node) else {
             return Ok(());
         };
-        let (clock, wall) = (process.clock(now), process.wall(now));
+        let (clock, wall) = (process.clock.at(now), process.wall(now));
         let paused = process.paused_until;
         let current = process.life == life;
         let Some(running) = process.running.as_mut().filter(|_| current) else {
@@ -79,7 +86,7 @@ impl World {
         running.node.turn(clock, wall, events, &mut out);
         let deadline = running.node.deadline();
         if let Some(deadline) = deadline {
-            let when = self.processes[&node].when(deadline);
+            let when = self.processes[&node].clock.when(deadline);
             self.turn_at(node, when.max(now + 1));
         }
         self.carry_out(node, out)
@@ -153,7 +160,10 @@ impl World {
         }
         self.write(node, out.writes);
         match out.fatal.first() {
-            Some((group, reason)) => self.failed(node, format!("{group} stopped: {reason}")),
+            Some((group, reason)) => {
+                let text = format!("{group} stopped: {reason}");
+                self.failed(node, Refusal::Stopped(text))
+            }
             None => Ok(()),
         }
     }
@@ -161,11 +171,25 @@ impl World {
     fn send(&mut self, node: NodeId, envelope: Envelope) -> Check {
         self.invariants.sent(&envelope)?;
         let to = envelope.to.node;
-        for latency in self.network.route(node, to) {
-            let envelope = envelope.clone();
-            self.after(latency, Action::Deliver { to, envelope });
+        if let Some((time, envelope)) = self.network.replay(&envelope) {
+            self.count("messages replayed");
+            self.put_on_wire(time, envelope);
+        }
+        for latency in self.network.route(self.now, node, to) {
+            self.put_on_wire(latency, envelope.clone());
         }
         Ok(())
+    }
+
+    fn put_on_wire(&mut self, time: u64, envelope: Envelope) {
+        let to = envelope.to.node;
+        let losses = self.network.losses(envelope.from.node, to);
+        let deliver = Action::Deliver {
+            to,
+            losses,
+            envelope,
+        };
+        self.after(time, deliver);
     }
 
     fn send_answer(&mut self, ticket: Ticket, answer: coracle_driver::task::Answer) {
@@ -244,14 +268,16 @@ impl World {
         if more {
             self.work_soon(node, group);
         }
+        self.help(node, group);
         Ok(())
     }
 
     fn report(&mut self, node: NodeId, report: Report) -> Check {
         match report {
             Report::Answer { ticket, answer } => self.send_answer(ticket, answer),
-            Report::Halted { group, reason } => {
-                return self.failed(node, format!("{group} halted: {reason}"));
+            Report::LogFailed { group, reason } | Report::Halted { group, reason } => {
+                let text = format!("{group} halted: {reason}");
+                return self.failed(node, Refusal::Stopped(text));
             }
             report => {
                 if matches!(report, Report::Checkpointed { .. }) {
@@ -269,9 +295,10 @@ impl World {
             configuration: self.configuration(),
             snapshot: None,
         };
-        let plan = self.plan.clone();
-        if let Some(running) = self.running(node) {
-            running.host(&plan, group, &floor);
+        if let Some(process) = self.processes.get_mut(&node)
+            && let Some(running) = &mut process.running
+        {
+            running.host(&self.plan, &process.plugins, group, &floor);
         }
         self.work_soon(node, group);
     }
@@ -283,6 +310,7 @@ impl World {
     fn write(&mut self, node: NodeId, writes: Vec<Write>) {
         let life = self.life(node);
         let latency = self.random.between(MS / 10, self.plan.disk_latency);
+        let latency = self.disk_time(node, latency);
         let Some(running) = self.running(node) else {
             return;
         };
@@ -302,8 +330,12 @@ impl World {
             return Ok(());
         };
         if let Err(error) = running.log.commit(&running.writing) {
-            return self.failed(node, error.to_string());
+            return self.failed(node, Refusal::from(&error));
         }
+        self.commits += 1;
+        let Some(running) = self.running(node) else {
+            return Ok(());
+        };
         let writes = std::mem::take(&mut running.writing);
         self.trace.note(self.now, (9, node, writes.len()), || {
             format!("{node} has written {} writes", writes.len())
@@ -315,6 +347,7 @@ impl World {
                 self.tell(node, Event::Persisted { group, id });
             }
         }
+        self.look_for_room(node);
         self.write(node, Vec::new());
         Ok(())
     }
@@ -351,23 +384,26 @@ impl World {
         };
         match running.snapshots.retain(group, keep, 0) {
             Ok(()) => Ok(()),
-            Err(error) => self.failed(node, error.to_string()),
+            Err(error) => self.failed(node, Refusal::from(&error)),
         }
     }
 
-    /// A node met an error that it must not meet, unless a fault was set for its disk.
-    pub(super) fn failed(&mut self, node: NodeId, reason: String) -> Check {
-        let doomed = self.processes.get(&node).and_then(|process| process.doomed);
-        match doomed {
-            None => violated("no failure without a fault", format!("{node}: {reason}")),
-            Some(doom) => {
-                self.trace
-                    .remark(self.now, || format!("{node} fails: {reason}"));
-                let time = self.random.between(50, 1000) * MS;
-                self.stop(node, doom == Doom::Power, time);
-                Ok(())
-            }
+    /// A node stops by itself: its disk must have given it cause.
+    pub(super) fn failed(&mut self, node: NodeId, refusal: Refusal) -> Check {
+        let Some(process) = self.processes.get(&node) else {
+            return Ok(());
+        };
+        if process.running.is_none() {
+            return Ok(());
         }
+        self.invariants.stopped(node, &process.harms, &refusal)?;
+        let power = process.harms.contains(&Harm::Power);
+        self.trace
+            .remark(self.now, || format!("{node} fails: {refusal:?}"));
+        self.count("nodes stopped by themselves");
+        let time = self.random.between(50, 1000) * MS;
+        self.stop(node, power, time);
+        Ok(())
     }
 
     /// Stops a process; it comes back after so long.
@@ -386,26 +422,19 @@ impl World {
 
     /// Starts a process and checks what it finds.
     pub(super) fn start(&mut self, node: NodeId) -> Check {
-        let (now, plan) = (self.now, self.plan.clone());
+        let now = self.now;
         let Some(process) = self.processes.get_mut(&node) else {
             return Ok(());
         };
         if process.running.is_some() || process.lost {
             return Ok(());
         }
-        let recovered = match start(process, &plan, now) {
+        let recovered = match process.start(&self.plan, now) {
             Ok(recovered) => recovered,
-            // After a failed sync the cache may have shown what the disk did not have; losing
-            // that later is found out, and the node never comes back as what it was.
-            Err(error) if process.tainted => {
-                process.lost = true;
-                self.trace
-                    .remark(now, || format!("{node} is lost: {error}"));
-                self.count("nodes lost");
-                return Ok(());
-            }
-            Err(error) => return violated("restart", format!("{node} cannot start: {error}")),
+            Err(refusal) => return self.refused(node, &refusal),
         };
+        process.harms.remove(&Harm::Error);
+        let damaged = process.is_damaged();
         self.trace
             .note(now, (10, node), || format!("{node} starts"));
         let create = Some(crate::spec());
@@ -416,7 +445,9 @@ impl World {
             if let Some(snapshot) = found.and_then(|found| found.floor.snapshot.as_ref()) {
                 self.invariants
                     .installed(group, node, snapshot.last.index)?;
-                self.snapshot_is_there(node, group, snapshot)?;
+                if !damaged {
+                    self.snapshot_is_there(node, group, snapshot)?;
+                }
             }
             if node.0 > self.plan.nodes {
                 continue;
@@ -432,6 +463,29 @@ impl World {
         Ok(())
     }
 
+    /// A process does not start.
+    fn refused(&mut self, node: NodeId, refusal: &Refusal) -> Check {
+        let Some(process) = self.processes.get_mut(&node) else {
+            return Ok(());
+        };
+        self.invariants.stopped(node, &process.harms, refusal)?;
+        self.trace
+            .remark(self.now, || format!("{node} does not start: {refusal:?}"));
+        if refusal.is_final() {
+            process.lost = true;
+            self.count("nodes lost");
+            return Ok(());
+        }
+        if self.healed {
+            return violated("restart", format!("{node} cannot start: {refusal:?}"));
+        }
+        // A fault of its disk in the middle of the start, or no room.
+        process.harms.remove(&Harm::Error);
+        let time = self.random.between(50, 1000) * MS;
+        self.after(time, Action::Start { node });
+        Ok(())
+    }
+
     fn snapshot_is_there(&mut self, node: NodeId, group: GroupId, snapshot: &SnapshotRef) -> Check {
         let Some(running) = self.running(node) else {
             return Ok(());
@@ -444,13 +498,4 @@ impl World {
             Err(error) => violated("recovery", format!("{node} {group}: {error}")),
         }
     }
-}
-
-/// Starts a process. redb may panic on a file whose disk has lost what it had promised.
-fn start(process: &mut Process, plan: &Plan, now: u64) -> Result<Recovered, String> {
-    if !process.tainted {
-        return process.start(plan, now);
-    }
-    let started = catch_unwind(AssertUnwindSafe(|| process.start(plan, now)));
-    started.unwrap_or_else(|_| Err("redb panicked".into()))
 }

@@ -5,7 +5,7 @@ use coracle_log::SnapshotFiles;
 use coracle_proto::NodeId;
 
 use super::{Action, World};
-use crate::invariants::{Check, violated};
+use crate::invariants::{Check, Refusal, violated};
 
 /// Bytes read and written at once.
 const CHUNK_BYTES: usize = 100;
@@ -138,7 +138,10 @@ impl World {
             }
             Err(Broken::Target(error)) => {
                 self.end_transfer(id, false);
-                return self.failed(to, error.to_string());
+                let refusal = Refusal::from(&error);
+                if !matches!(refusal, Refusal::Full(_)) {
+                    return self.failed(to, refusal);
+                }
             }
         }
         Ok(())
