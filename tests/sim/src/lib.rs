@@ -23,15 +23,20 @@ pub mod attack;
 mod client;
 mod clock;
 pub mod invariants;
+pub mod marks;
 mod memory_log;
+pub mod minimise;
 mod nemesis;
 mod network;
 pub mod plan;
 mod process;
 mod random;
 pub mod settings;
+pub mod speed;
+pub mod tape;
 #[cfg(test)]
 mod tests;
+mod total;
 mod trace;
 mod world;
 
@@ -40,7 +45,9 @@ use coracle_driver::{Digest, Limits, MachineSpec};
 
 pub use invariants::Violation;
 pub use plan::Plan;
-pub use world::{Summary, run};
+pub use tape::Tape;
+pub use total::Total;
+pub use world::{Summary, count_requests, record, replay, run};
 
 /// The state machine that the groups begin with.
 fn spec() -> MachineSpec {

@@ -187,15 +187,7 @@ impl Plan {
 
     fn drawn(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x0005_eed0_f91a_4000);
-        let storage = match random.below(4) {
-            0 => Storage::Redb,
-            _ => Storage::Memory,
-        };
         let nodes = *random.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 5, 5]);
-        let seconds = match storage {
-            Storage::Redb => random.between(3, 8),
-            Storage::Memory => random.between(6, 16),
-        };
         let mut faults = faults(&mut random);
         let atlas = Atlas::draw(nodes, &mut random);
         // Who is lost with its disk counts as a voter for ever, or is replaced; either way members
@@ -203,6 +195,17 @@ impl Plan {
         if faults.members || atlas.nodes.is_empty() {
             faults = faults.without_damage();
         }
+        // The log is on the disk in a quarter of the runs, and where that is the point of it.
+        let harmed = faults.flip || faults.lie || faults.disk_error || faults.full;
+        let storage = match random.below(4) {
+            0 => Storage::Redb,
+            1 if harmed => Storage::Redb,
+            _ => Storage::Memory,
+        };
+        let seconds = match storage {
+            Storage::Redb => random.between(3, 8),
+            Storage::Memory => random.between(6, 16),
+        };
         // Nobody could say what is lost with most of the disks.
         faults.wipe &= !atlas.unbounded;
         let mut settings = Settings::draw(&mut random);

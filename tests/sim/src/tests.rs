@@ -77,3 +77,20 @@ fn attempt(seed: u64) -> Summary {
         }
     }
 }
+
+/// Runs that failed once: they never do again, and are the same every time.
+#[test]
+fn the_corpus_keeps_every_invariant() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let paths = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let tapes = paths.filter(|path| path.extension().is_some_and(|it| it == "tape"));
+    for path in tapes {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let tape = crate::Tape::parse(&text).unwrap();
+        let first = crate::replay(&tape, false);
+        assert!(first.is_ok(), "{}: {first:?}", path.display());
+        assert_eq!(first, crate::replay(&tape, false), "{}", path.display());
+    }
+}

@@ -6,23 +6,26 @@ mod heals;
 mod liveness;
 mod members;
 mod nodes;
+mod notable;
 mod replace;
 mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use coracle_driver::Event;
-use coracle_driver::task::{Answer, Ticket};
-use coracle_proto::{Envelope, GroupId, NodeId};
+use coracle_driver::task::{Answer, NotApplied, Outcome, Ticket};
+use coracle_proto::{Envelope, GroupId, NodeId, ReadMode};
 
 use crate::attack::Attack;
 use crate::client::{Ask, Client, Wish};
-use crate::invariants::{Check, Invariants, Violation};
+use crate::invariants::{Check, Invariants, Violation, violated};
 use crate::nemesis::Nemesis;
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::process::Process;
 use crate::random::Random;
+use crate::tape::Tape;
 use crate::trace::Trace;
 use members::Administrator;
 use replace::Replacement;
@@ -62,6 +65,8 @@ enum Action {
         to: NodeId,
         /// How often the connection had been lost when it was sent.
         losses: u64,
+        /// The receiver's life then.
+        life: u64,
         envelope: Envelope,
     },
     /// A node takes its events and timers.
@@ -149,6 +154,10 @@ pub(crate) struct World {
     script: Option<VecDeque<(u64, Attack)>>,
     /// Faults that were drawn.
     taped: Vec<(u64, Attack)>,
+    /// Requests of clients while there were faults.
+    requests: u64,
+    /// Those that arrive, if not all do.
+    heard: Option<BTreeSet<u64>>,
     /// Messages that arrived.
     delivered: u64,
     /// Commits of all logs.
@@ -166,13 +175,34 @@ pub(crate) struct World {
 
 /// Runs a plan to its end, or to its first violation.
 pub fn run(plan: Plan, print: bool) -> Result<Summary, Violation> {
+    record(plan, print).0
+}
+
+/// Runs a plan, and writes down what was chosen.
+pub fn record(plan: Plan, print: bool) -> (Result<Summary, Violation>, Tape) {
     let mut world = World::new(plan, print);
-    let outcome = world.run();
-    if let Err(violation) = &outcome {
-        let now = world.now;
-        world.trace.remark(now, || format!("VIOLATION {violation}"));
-    }
-    outcome.map(|()| world.summary())
+    let outcome = world.play();
+    let violates = outcome.as_ref().err();
+    let tape = Tape {
+        violates: violates.map(|violation| violation.invariant.to_owned()),
+        requests: None,
+        attacks: std::mem::take(&mut world.taped),
+        plan: world.plan,
+    };
+    (outcome, tape)
+}
+
+/// Runs what was written down.
+pub fn replay(tape: &Tape, print: bool) -> Result<Summary, Violation> {
+    World::scripted(tape, print).play()
+}
+
+/// How many requests the clients make on a tape before the faults are over.
+pub fn count_requests(tape: &Tape) -> u64 {
+    let mut world = World::scripted(tape, false);
+    // However it ends.
+    let _ = world.play();
+    world.requests
 }
 
 impl World {
@@ -200,6 +230,8 @@ impl World {
             faults: BTreeMap::new(),
             script: None,
             taped: Vec::new(),
+            requests: 0,
+            heard: None,
             delivered: 0,
             commits: 0,
             replacements: Vec::new(),
@@ -210,6 +242,29 @@ impl World {
             random,
             plan,
         }
+    }
+
+    fn scripted(tape: &Tape, print: bool) -> Self {
+        Self {
+            script: Some(tape.attacks.iter().cloned().collect()),
+            heard: tape.requests.clone(),
+            ..Self::new(tape.plan.clone(), print)
+        }
+    }
+
+    /// Runs to the end or the first violation. A panic is a violation too.
+    fn play(&mut self) -> Result<Summary, Violation> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run()));
+        let outcome = outcome.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.into()));
+            violated("no panic", text.unwrap_or_default())
+        });
+        if let Err(violation) = &outcome {
+            let now = self.now;
+            self.trace.remark(now, || format!("VIOLATION {violation}"));
+        }
+        outcome.map(|()| self.summary())
     }
 
     fn run(&mut self) -> Check {
@@ -238,11 +293,11 @@ impl World {
 
     fn next(&mut self) -> Check {
         let Some(((at, _), action)) = self.queue.pop_first() else {
-            return crate::invariants::violated("liveness", "nothing happens any more");
+            return violated("liveness", "nothing happens any more");
         };
         self.now = at;
         if self.trace.events() > MAX_EVENTS {
-            return crate::invariants::violated("liveness", "too many events");
+            return violated("liveness", "too many events");
         }
         self.perform(action)
     }
@@ -252,8 +307,9 @@ impl World {
             Action::Deliver {
                 to,
                 losses,
+                life,
                 envelope,
-            } => self.deliver(to, losses, envelope),
+            } => self.deliver(to, losses, life, envelope),
             Action::Turn { node, life } => self.turn(node, life)?,
             Action::Written { node, life } => self.written(node, life)?,
             Action::Work { node, life, group } => self.work(node, life, group)?,
@@ -316,6 +372,9 @@ impl World {
     }
 
     fn request(&mut self, to: NodeId, group: GroupId, ticket: Ticket, ask: Ask) {
+        if ask == Ask::Read(ReadMode::Lease) {
+            self.count("lease reads");
+        }
         let event = match ask {
             Ask::Read(mode) => Event::Read {
                 group,
@@ -338,6 +397,20 @@ impl World {
         let Some(client) = self.clients.iter().position(|client| client.owns(ticket)) else {
             return Ok(());
         };
+        match answer {
+            Answer::Applied { replayed: true, .. } => {
+                self.count("command replayed from the sessions");
+            }
+            Answer::Applied {
+                outcome: Outcome::Failed(_),
+                ..
+            } => self.count("trap of a command"),
+            Answer::Unknown { .. } => self.count("outcome unknown to a client"),
+            Answer::NotApplied(NotApplied::Overwritten) => {
+                self.count("entry overwritten by another leader");
+            }
+            _ => {}
+        }
         let text = || format!("client {} gets {answer:?}", client + 1);
         self.trace.note(self.now, (1, ticket), text);
         let wish = self.clients[client].answered(&mut self.invariants, ticket, answer)?;
@@ -364,6 +437,9 @@ impl World {
                 self.trace.note(self.now, (2, to, ticket), text);
                 let unanswered = Some(ticket);
                 self.after(timeout, Action::Wake { client, unanswered });
+                if !self.is_heard() {
+                    return;
+                }
                 let latency = self.network.latency();
                 let request = Action::Request {
                     to,
@@ -374,6 +450,16 @@ impl World {
                 self.after(latency, request);
             }
         }
+    }
+
+    /// Whether the next request of a client arrives.
+    fn is_heard(&mut self) -> bool {
+        if self.healed {
+            return true;
+        }
+        self.requests += 1;
+        let heard = self.heard.as_ref();
+        heard.is_none_or(|heard| heard.contains(&self.requests))
     }
 
     fn summary(&self) -> Summary {

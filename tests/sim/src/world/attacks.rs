@@ -182,6 +182,7 @@ impl World {
         let now = self.now;
         match *attack {
             Attack::Pause { node, time } => {
+                self.mark_pause(NodeId(node), time);
                 if let Some(process) = self.processes.get_mut(&NodeId(node)) {
                     process.paused_until = now + time;
                 }

@@ -52,11 +52,15 @@ impl World {
         self.turn_at(node, self.now + 1);
     }
 
-    pub(super) fn deliver(&mut self, to: NodeId, losses: u64, envelope: Envelope) {
+    pub(super) fn deliver(&mut self, to: NodeId, losses: u64, life: u64, envelope: Envelope) {
         if self.network.losses(envelope.from.node, to) != losses {
+            self.count("connection lost with messages in flight");
             return;
         }
         self.delivered += 1;
+        if self.life(to) != life {
+            self.count("message from before a restart of its receiver");
+        }
         let text = || format!("{to} receives {envelope:?}");
         self.trace.note(self.now, (3, &envelope), text);
         self.tell(to, Event::Received(vec![envelope]));
@@ -111,6 +115,7 @@ impl World {
                 running.terms.insert(change.group, change.term);
             }
             if change.leads {
+                self.mark_election(node, change.group);
                 self.hunt(node);
             }
             self.invariants
@@ -126,6 +131,12 @@ impl World {
             self.evict(node, *group, *replica);
         }
         for (group, configuration) in &out.configurations {
+            if !configuration.outgoing.is_empty() {
+                self.count("commit of a joint configuration");
+            }
+            if !configuration.witnesses.is_empty() {
+                self.count("commit of a configuration with a witness");
+            }
             self.invariants.configured(*group, node, configuration)?;
         }
         for group in out.removed {
@@ -187,6 +198,7 @@ impl World {
         let deliver = Action::Deliver {
             to,
             losses,
+            life: self.life(to),
             envelope,
         };
         self.after(time, deliver);
@@ -401,6 +413,11 @@ impl World {
         self.trace
             .remark(self.now, || format!("{node} fails: {refusal:?}"));
         self.count("nodes stopped by themselves");
+        match refusal {
+            Refusal::Full(_) => self.count("node stopped by a full disk"),
+            _ if power => self.count("crash in the middle of an operation of the disk"),
+            _ => {}
+        }
         let time = self.random.between(50, 1000) * MS;
         self.stop(node, power, time);
         Ok(())
@@ -408,12 +425,13 @@ impl World {
 
     /// Stops a process; it comes back after so long.
     pub(super) fn stop(&mut self, node: NodeId, power: bool, time: u64) {
+        if self.running(node).is_none() {
+            return;
+        }
+        self.mark_crash(node);
         let Some(process) = self.processes.get_mut(&node) else {
             return;
         };
-        if process.running.is_none() {
-            return;
-        }
         let uncertain = process.stop(power);
         self.invariants.crashed(node, &uncertain);
         self.count(if power { "power cuts" } else { "kills" });
@@ -473,14 +491,22 @@ impl World {
             .remark(self.now, || format!("{node} does not start: {refusal:?}"));
         if refusal.is_final() {
             process.lost = true;
-            self.count("nodes lost");
+            self.count(match refusal {
+                Refusal::Lost(_) => "log refused as lost",
+                _ => "log refused as damaged",
+            });
             return Ok(());
         }
         if self.healed {
             return violated("restart", format!("{node} cannot start: {refusal:?}"));
         }
+        if matches!(refusal, Refusal::Full(_)) {
+            self.count("start refused for want of room");
+        }
         // A fault of its disk in the middle of the start, or no room.
-        process.harms.remove(&Harm::Error);
+        if let Some(process) = self.processes.get_mut(&node) {
+            process.harms.remove(&Harm::Error);
+        }
         let time = self.random.between(50, 1000) * MS;
         self.after(time, Action::Start { node });
         Ok(())

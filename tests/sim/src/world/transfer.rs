@@ -6,9 +6,13 @@ use coracle_proto::NodeId;
 
 use super::{Action, World};
 use crate::invariants::{Check, Refusal, violated};
+use crate::plan::MS;
 
 /// Bytes read and written at once.
 const CHUNK_BYTES: usize = 100;
+
+/// How long a slow transfer takes, nanoseconds.
+const MAX_TRANSFER_TIME: u64 = 2000 * MS;
 
 /// One transfer.
 #[derive(Debug)]
@@ -76,7 +80,7 @@ impl World {
             };
             self.tell(to, event);
             // Should the receiver die before it answers.
-            self.after(500 * crate::plan::MS, Action::Transfer { id });
+            self.after(500 * MS, Action::Transfer { id });
             return Ok(());
         }
         self.finish_transfer(id)
@@ -92,8 +96,12 @@ impl World {
             return;
         }
         transfer.accepted = life;
+        let slow = match self.plan.faults.transfer && self.random.chance(300) {
+            true => self.random.below(MAX_TRANSFER_TIME),
+            false => 0,
+        };
         let latency = self.network.latency() * 2;
-        self.after(latency, Action::Transfer { id: offer });
+        self.after(latency + slow, Action::Transfer { id: offer });
     }
 
     fn finish_transfer(&mut self, id: u64) -> Check {
@@ -125,7 +133,13 @@ impl World {
         };
         match copy(&send, &source, &target, harm) {
             Ok(true) => self.arrived(id, send),
-            Ok(false) => self.end_transfer(id, false),
+            Ok(false) => {
+                self.count(match harm {
+                    Harm::Damage => "damaged transfer noticed",
+                    _ => "transfer broken off",
+                });
+                self.end_transfer(id, false);
+            }
             Err(Broken::Undetected) => {
                 return violated(
                     "transfer",
@@ -154,6 +168,12 @@ impl World {
     fn arrived(&mut self, id: u64, send: SendSnapshot) {
         self.end_transfer(id, true);
         let to = send.to.node;
+        let term = self
+            .running(to)
+            .and_then(|it| it.terms.get(&send.group).copied());
+        if term.is_some_and(|term| term > send.term) {
+            self.count("snapshot arrived from a deposed leader");
+        }
         let event = Event::SnapshotArrived {
             group: send.group,
             from: send.from,

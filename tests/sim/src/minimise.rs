@@ -1,0 +1,157 @@
+//! Making a failing run smaller while it fails the same way: fewer faults first, then fewer
+//! requests, then a smaller cluster (delta debugging: Zeller, Hildebrandt 2002).
+
+use crate::plan::{Faults, Plan};
+use crate::replay;
+use crate::tape::Tape;
+
+/// Runs that are tried for each list that is made shorter.
+const MAX_ATTEMPTS: usize = 300;
+
+/// Nodes of the clusters that are tried.
+const CLUSTERS: [u64; 3] = [1, 2, 3];
+
+/// A smaller tape that violates the same invariant. `tell` hears of every step.
+pub fn minimise(tape: Tape, tell: &mut dyn FnMut(&Tape)) -> Tape {
+    let mut tape = tape;
+    let total = requests(&tape);
+    for _ in 0..2 {
+        tape = fewer_attacks(tape);
+        tell(&tape);
+        tape = fewer_kinds(tape);
+        tell(&tape);
+        tape = fewer_requests(tape, total);
+        tell(&tape);
+        tape = smaller_cluster(tape);
+        tell(&tape);
+    }
+    tape
+}
+
+/// Whether a tape still violates what it violated when it was recorded.
+pub fn still_fails(tape: &Tape) -> bool {
+    let violated = replay(tape, false).err();
+    violated.is_some_and(|violation| Some(violation.invariant) == tape.violates.as_deref())
+}
+
+fn requests(tape: &Tape) -> u64 {
+    match &tape.requests {
+        Some(requests) => requests.last().copied().unwrap_or(0),
+        None => crate::count_requests(tape),
+    }
+}
+
+fn fewer_attacks(tape: Tape) -> Tape {
+    let attacks = shrink(tape.attacks.clone(), &mut |attacks| {
+        still_fails(&Tape {
+            attacks: attacks.to_vec(),
+            ..tape.clone()
+        })
+    });
+    Tape { attacks, ..tape }
+}
+
+fn fewer_requests(tape: Tape, total: u64) -> Tape {
+    let all = match &tape.requests {
+        Some(requests) => requests.iter().copied().collect(),
+        None => (1..=total).collect(),
+    };
+    let with = |requests: &[u64]| Tape {
+        requests: Some(requests.iter().copied().collect()),
+        ..tape.clone()
+    };
+    let requests = shrink(all, &mut |requests| still_fails(&with(requests)));
+    let smaller = with(&requests);
+    match still_fails(&smaller) {
+        true => smaller,
+        false => tape,
+    }
+}
+
+/// Without what happens to messages, transfers and clocks all the time.
+fn fewer_kinds(mut tape: Tape) -> Tape {
+    let without: [fn(&mut Faults); 6] = [
+        |faults| faults.drop = 0,
+        |faults| faults.duplicate = 0,
+        |faults| faults.delay = 0,
+        |faults| faults.replay = 0,
+        |faults| faults.transfer = false,
+        |faults| faults.clock = false,
+    ];
+    for without in without {
+        tape = attempt(tape, |plan| without(&mut plan.faults));
+    }
+    tape = attempt(tape, |plan| plan.traps = 0);
+    attempt(tape, |plan| plan.leases = 0)
+}
+
+fn smaller_cluster(mut tape: Tape) -> Tape {
+    tape = attempt(tape, |plan| plan.groups = 1);
+    for clients in [1, 2, 3] {
+        let has_more = tape.plan.clients > clients;
+        tape = if has_more {
+            attempt(tape, |plan| plan.clients = clients)
+        } else {
+            tape
+        };
+    }
+    tape = attempt(tape, |plan| plan.spares = 0);
+    for nodes in CLUSTERS {
+        let spares = tape.plan.spares;
+        let has_more = tape.plan.nodes > nodes && spares == 0;
+        tape = if has_more {
+            attempt(tape, |plan| plan.nodes = nodes)
+        } else {
+            tape
+        };
+    }
+    tape
+}
+
+/// The tape with another plan, if it still fails.
+fn attempt(tape: Tape, change: impl FnOnce(&mut Plan)) -> Tape {
+    let mut changed = tape.clone();
+    change(&mut changed.plan);
+    match changed.plan != tape.plan && still_fails(&changed) {
+        true => changed,
+        false => tape,
+    }
+}
+
+/// A shorter list that still fails, found by leaving out ever smaller pieces.
+fn shrink<T: Clone>(items: Vec<T>, fails: &mut dyn FnMut(&[T]) -> bool) -> Vec<T> {
+    let mut items = items;
+    let mut piece = items.len();
+    let mut attempts = 0;
+    while piece > 0 && !items.is_empty() {
+        let mut at = 0;
+        while at < items.len() && attempts < MAX_ATTEMPTS {
+            let mut fewer = items.clone();
+            fewer.drain(at..items.len().min(at + piece));
+            attempts += 1;
+            match fails(&fewer) {
+                true => items = fewer,
+                false => at += piece,
+            }
+        }
+        piece /= 2;
+    }
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_needed_to_fail_is_left() {
+        let needed = [17, 40, 41];
+        let mut runs = 0;
+        let left = shrink((0..100).collect(), &mut |items| {
+            runs += 1;
+            needed.iter().all(|item| items.contains(item))
+        });
+        assert_eq!(left, needed);
+        assert!(runs < MAX_ATTEMPTS);
+    }
+}

@@ -1,0 +1,76 @@
+//! Sums over seeds, as a sweep prints them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::marks::MARKS;
+use crate::world::Summary;
+
+/// Nanoseconds in an hour.
+const HOUR: f64 = 3600e9;
+
+/// Sums over seeds.
+#[derive(Debug, Default)]
+pub struct Total {
+    seeds: u64,
+    time: u64,
+    delivered: u64,
+    commits: u64,
+    committed: u64,
+    operations: u64,
+    counts: BTreeMap<&'static str, u64>,
+    faults: BTreeMap<&'static str, u64>,
+}
+
+impl Total {
+    /// One more run.
+    pub fn add(&mut self, summary: &Summary) {
+        self.seeds += 1;
+        self.time += summary.time;
+        self.delivered += summary.delivered;
+        self.commits += summary.commits;
+        self.committed += summary.committed;
+        self.operations += summary.operations;
+        for (what, count) in &summary.faults {
+            *self.faults.entry(what).or_default() += count;
+        }
+        for (what, count) in &summary.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+    }
+
+    /// The sums in one line.
+    pub fn line(&self, elapsed: Duration) -> String {
+        let hours = self.time as f64 / HOUR;
+        let seconds = elapsed.as_secs_f64();
+        let rate = self.delivered as f64 / seconds.max(0.001);
+        let faults: u64 = self.faults.values().sum();
+        format!(
+            "{} seeds, {hours:.2} h simulated, {faults} faults, {} messages ({rate:.0}/s), {} commits, \
+             {} entries, {} operations in {seconds:.1} s",
+            self.seeds, self.delivered, self.commits, self.committed, self.operations
+        )
+    }
+
+    /// Faults by kind, and what they led to, one line each.
+    pub fn figures(&self) -> String {
+        let mut text = String::new();
+        for (title, counts) in [("faults", &self.faults), ("counts", &self.counts)] {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{title}:");
+            for (what, count) in counts {
+                let _ = writeln!(text, "{count:9} {what}");
+            }
+        }
+        text
+    }
+
+    /// Marks that were never hit.
+    pub fn missed(&self) -> Vec<&'static str> {
+        let marks = MARKS.iter().copied();
+        marks
+            .filter(|mark| !self.counts.contains_key(mark))
+            .collect()
+    }
+}
