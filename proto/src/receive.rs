@@ -1,6 +1,7 @@
 //! Messages: to whom they are addressed, what their term means, who handles them.
 
 use crate::impossible::{Impossible, impossible};
+use crate::plausible::is_plausible;
 use crate::role::State;
 use crate::{AppendOutcome, Envelope, HardState, Message, Raft, ReplicaId, Term, VoteKind};
 
@@ -15,6 +16,9 @@ impl Raft {
         } = envelope;
         let own = self.core.id();
         if group != self.core.config.group || to != own || from == own {
+            return Ok(());
+        }
+        if !is_plausible(term, &message) {
             return Ok(());
         }
         self.core.note_incarnation(term, &message);

@@ -2,6 +2,7 @@
 
 mod chaos; // real faults on real processes
 mod demo; // builds a node and runs its demo
+mod fuzz; // looks for inputs that break a decoder
 mod plugins; // builds the components
 mod runs; // runs other programs and says so
 mod test; // everything there is to test
@@ -23,6 +24,8 @@ const USAGE: &str = "usage: cargo xtask VERB
                               run the simulator, optimised; arguments go to `coracle-sim`
   chaos [--minutes M] [--scenario NAME] [--seed S] [--all] [--list] ...
                               real faults on real processes; arguments go to `coracle-chaos`
+  fuzz [TARGET] [--minutes M] look for inputs that break a decoder, optimised; all targets or those
+                              whose name holds TARGET
   bench [ARGS]                run the benchmarks; arguments go to `coracle-bench`
 ";
 
@@ -50,6 +53,7 @@ fn run(verb: &str, rest: &[String]) -> Result<(), Failure> {
         "demo" => demo::run(rest),
         "sim" => test::simulate(rest),
         "chaos" => chaos::run(rest),
+        "fuzz" => fuzz::run(rest),
         "bench" => test::bench(rest),
         "test" => alone(verb, rest).and_then(|()| test::run()),
         "verify" => alone(verb, rest).and_then(|()| verify::run()),

@@ -36,6 +36,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("coracle-it", &["coracle-client"]),
     ("coracle-chaos", &["coracle-client", "coracle-history"]),
+    (
+        "coracle-fuzz",
+        &[
+            "coracle",
+            "coracle-client",
+            "coracle-driver",
+            "coracle-log",
+            "coracle-proto",
+            "coracle-runtime",
+            "coracle-transport",
+        ],
+    ),
     ("coracle-conformance", &["coracle-guest", "coracle-runtime"]),
     (
         "coracle-bench",

@@ -122,7 +122,10 @@ impl Anchor {
 
     /// Moves the anchor to a commit that is durable; the anchor is durable when this returns.
     pub(crate) fn write(&mut self, synced: Synced) -> Result<(), LogError> {
-        let counter = self.counter + 1;
+        let counter = self
+            .counter
+            .checked_add(1)
+            .ok_or_else(|| damaged("the anchor counts no further"))?;
         let mut slot = counter.to_le_bytes().to_vec();
         slot.extend_from_slice(&self.identity.encode());
         slot.extend_from_slice(&synced.commit.to_le_bytes());

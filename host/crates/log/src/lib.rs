@@ -13,6 +13,8 @@ mod batch;
 mod collector;
 mod errors;
 mod fields;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod images;
 mod index;

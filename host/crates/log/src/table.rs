@@ -39,7 +39,8 @@ pub(crate) struct Change<I> {
 
 /// The table as it was when the view was taken.
 pub(crate) struct View<'a> {
-    rows: ReadOnlyTable<u64, &'static [u8]>,
+    /// `None` only while it is dropped.
+    rows: Option<ReadOnlyTable<u64, &'static [u8]>>,
     table: &'a Table,
 }
 
@@ -193,7 +194,10 @@ impl Table {
                 let rows = transaction
                     .open_table(ROWS)
                     .map_err(|error| self.failed(context, error))?;
-                Ok(View { rows, table: self })
+                Ok(View {
+                    rows: Some(rows),
+                    table: self,
+                })
             })
         })
     }
@@ -232,11 +236,34 @@ impl Table {
     }
 }
 
+impl Drop for Table {
+    /// redb writes when it lets go of a file, and on a damaged one it may panic.
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}
+
+impl Drop for View<'_> {
+    /// As for a table: what redb does at the end of a transaction must not reach the caller.
+    fn drop(&mut self) {
+        let rows = self.rows.take();
+        let _ = contained("ending a look at the log", || {
+            drop(rows);
+            Ok(())
+        });
+    }
+}
+
 impl View<'_> {
+    fn rows(&self) -> Result<&ReadOnlyTable<u64, &'static [u8]>, LogError> {
+        let rows = self.rows.as_ref();
+        rows.ok_or_else(|| refused("reading the log", "the view has ended"))
+    }
+
     pub(crate) fn is_empty(&self) -> Result<bool, LogError> {
         let context = "reading the log";
         contained(context, || {
-            self.rows
+            self.rows()?
                 .is_empty()
                 .map_err(|error| self.table.failed(context, error))
         })
@@ -251,7 +278,7 @@ impl View<'_> {
         let context = "reading the log";
         contained(context, || {
             let value = self
-                .rows
+                .rows()?
                 .get(key)
                 .map_err(|error| self.table.failed(context, error))?;
             Ok(value.map(|value| work(value.value())))
@@ -266,7 +293,7 @@ impl View<'_> {
         let context = "reading the log";
         contained(context, || {
             let rows = self
-                .rows
+                .rows()?
                 .iter()
                 .map_err(|error| self.table.failed(context, error))?;
             for row in rows {

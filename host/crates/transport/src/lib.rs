@@ -12,6 +12,8 @@ mod config;
 mod dial;
 mod failure;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handler;
 mod hello;
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl Chain {
     }
 
     fn keep(&mut self, index: Index) {
-        if self.recent.len() == CHAIN_KEPT {
+        while self.recent.len() >= CHAIN_KEPT {
             self.recent.pop_front();
         }
         self.recent.push_back(ChainHead {

@@ -8,6 +8,8 @@
 mod apply;
 mod chain;
 mod checkpoint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod header;
 mod history;

@@ -14,7 +14,7 @@ const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
 
 /// Makes a chunk, compressed if that is wanted and saves an eighth.
-pub(super) fn encode(data: &[u8], compress: bool) -> Bytes {
+pub(crate) fn encode(data: &[u8], compress: bool) -> Bytes {
     let block = compress.then(|| lz4_flex::block::compress(data));
     let block = block.filter(|block| block.len() < data.len() - data.len() / 8);
     let (coding, body) = match &block {
@@ -70,6 +70,24 @@ impl Head {
             _ => Err(lost("compressed chunk is damaged")),
         }
     }
+}
+
+/// All the data of a transfer whose chunks are in memory, for tests: the reader takes them from a
+/// stream.
+pub(crate) fn decode_all(chunks: &Bytes, length: u64) -> Result<Vec<u8>, String> {
+    let mut rest = chunks.clone();
+    let mut data = Vec::new();
+    while (data.len() as u64) < length {
+        let head = rest.first_chunk().ok_or("cut short in a head")?;
+        let head = Head::decode(*head, length - data.len() as u64).map_err(|e| e.to_string())?;
+        if rest.len() < HEAD_BYTES + head.coded {
+            return Err("cut short in a chunk".to_owned());
+        }
+        let body = rest.slice(HEAD_BYTES..HEAD_BYTES + head.coded);
+        rest = rest.slice(HEAD_BYTES + head.coded..);
+        data.extend_from_slice(&head.open(body).map_err(|e| e.to_string())?);
+    }
+    Ok(data)
 }
 
 #[cfg(test)]

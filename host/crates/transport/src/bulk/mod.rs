@@ -17,6 +17,11 @@ mod serve;
 mod source;
 mod throttle;
 
+/// See [`crate::fuzzing`].
+pub(crate) mod fuzzing {
+    pub(crate) use super::chunk::{decode_all, encode};
+}
+
 use std::time::Duration;
 
 pub use reader::BulkReader;
