@@ -179,7 +179,7 @@ fn damage(tape: &mut Tape<'_>, file: &mut Vec<u8>, older: &[u8]) {
 #[test]
 fn damaged_log() {
     let seeds = [fill(true, 700), fill(false, 700), fill(false, 9000)];
-    fuzz!(1_500, 128, |tape: &[u8]| {
+    fuzz!(500, 128, |tape: &[u8]| {
         let mut tape = Tape::new(tape);
         let (disk, good) = tape.pick(&seeds);
         let (mut log, mut anchor) = (good.log.clone(), good.anchor.clone());
