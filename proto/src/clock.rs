@@ -4,6 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use crate::lease::Lease;
+use crate::mutant::mutant;
 use crate::{Config, DEFAULT_PRIORITY, Instant};
 
 /// When what is due. Two clocks always compare equal and hash to nothing, so that a model checker
@@ -98,7 +99,7 @@ impl Clock {
     }
 
     pub(crate) fn is_promised(&self) -> bool {
-        self.promised.is_some_and(|until| self.now < until)
+        self.promised.is_some_and(|until| self.now < until) && !mutant!(PromiseBroken)
     }
 
     pub(crate) fn restart_transfer(&mut self, config: &Config) {

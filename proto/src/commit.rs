@@ -2,6 +2,7 @@
 
 use crate::core::Core;
 use crate::leader::Leader;
+use crate::mutant::mutant;
 use crate::quorum::committed_index;
 use crate::{Index, ReplicaId};
 
@@ -12,10 +13,13 @@ impl Leader {
         let own = core.id();
         let matched = |id: &ReplicaId| match self.peers.get(id) {
             Some(peer) => Some(peer.matched),
+            None if mutant!(CommitUnsyncedLeader) => (*id == own).then(|| core.log.last().index),
             None => (*id == own).then(|| core.log.durable()),
         };
         let index = committed_index(core.log.configuration(), matched);
-        if index <= core.commit || core.log.term_at(index) != Some(core.term()) {
+        let own_term =
+            core.log.term_at(index) == Some(core.term()) || mutant!(CommitOldTermByCount);
+        if index <= core.commit || !own_term {
             return false;
         }
         core.commit = index;
@@ -36,6 +40,9 @@ impl Core {
     /// The leader says that everything up to `index` is committed; of that, `matched` is known to
     /// be in this log.
     pub(crate) fn follow_commit(&mut self, index: Index, matched: Index) {
+        if mutant!(CommitBeyondMatch) {
+            self.commit = self.commit.max(index.min(self.log.last().index));
+        }
         self.commit = self.commit.max(index.min(matched));
     }
 }

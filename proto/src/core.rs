@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::clock::Clock;
 use crate::impossible::{Impossible, impossible};
 use crate::log::Log;
+use crate::mutant::mutant;
 use crate::writes::Writes;
 use crate::{
     Config, Configuration, Effect, Effects, Entry, Envelope, HardState, Index, LogId, Message,
@@ -73,7 +74,8 @@ impl Core {
     }
 
     pub(crate) fn set_hard_state(&mut self, hard_state: HardState) {
-        self.out.hard_state |= self.hard_state != hard_state;
+        let unwritten = mutant!(VoteNotWritten) && self.hard_state.term == hard_state.term;
+        self.out.hard_state |= self.hard_state != hard_state && !unwritten;
         self.hard_state = hard_state;
     }
 
@@ -163,7 +165,10 @@ impl Core {
 
     /// Announces what is committed and durable here.
     pub(crate) fn announce_commit(&mut self) {
-        let index = self.commit.min(self.log.durable());
+        let mut index = self.commit.min(self.log.durable());
+        if mutant!(ApplyUnsynced) {
+            index = self.commit;
+        }
         if index > self.announced {
             self.announced = index;
             self.out.events.push(Effect::Commit { index });
@@ -182,7 +187,7 @@ impl Core {
                     id,
                     hard_state,
                     meta,
-                    truncate: true,
+                    truncate: !mutant!(SnapshotKeepsTail),
                 },
                 None => Effect::Persist {
                     id,

@@ -2,6 +2,7 @@
 
 use crate::impossible::Impossible;
 use crate::leader::Leader;
+use crate::mutant::mutant;
 use crate::quorum::{VoteResult, vote_result};
 use crate::role::{Candidate, PreCandidate, State, Votes};
 use crate::{HardState, LogId, Message, Raft, ReplicaId, Term, VoteKind};
@@ -28,7 +29,9 @@ impl Raft {
     pub(crate) fn on_pre_vote(&mut self, from: ReplicaId, term: Term, last: LogId) {
         let own = self.core.hard_state;
         let free = term > own.term || (term == own.term && self.is_free_to_vote_for(from));
-        let granted = free && last >= self.core.log.last() && !self.refuses_candidates();
+        let free = free || mutant!(PreVoteOfOldTerm);
+        let behind = last < self.core.log.last() && !mutant!(PreVoteForLowerLog);
+        let granted = free && !behind && !self.refuses_candidates();
         let kind = VoteKind::Pre;
         let reply = Message::VoteReply { kind, granted };
         if granted {
@@ -44,7 +47,8 @@ impl Raft {
     pub(crate) fn on_vote(&mut self, from: ReplicaId, kind: VoteKind, last: LogId) {
         let promised = kind != VoteKind::Transfer && self.core.clock.is_promised();
         let free = self.is_free_to_vote_for(from) && !promised;
-        let granted = free && last >= self.core.log.last();
+        let behind = last < self.core.log.last() && !mutant!(VoteForLowerLog);
+        let granted = free && !behind;
         if granted {
             self.core.set_hard_state(HardState {
                 vote: Some(from),
@@ -114,10 +118,13 @@ impl Raft {
     /// Whether candidates are held off: by trust in a leader, or by a promise to one, which holds
     /// even when that leader is forgotten.
     pub(crate) fn refuses_candidates(&self) -> bool {
-        self.trusts_leader() || self.core.clock.is_promised()
+        !mutant!(PromiseBroken) && (self.trusts_leader() || self.core.clock.is_promised())
     }
 
     fn is_free_to_vote_for(&self, candidate: ReplicaId) -> bool {
+        if mutant!(VoteTwice) {
+            return true;
+        }
         match self.core.hard_state.vote {
             Some(vote) => vote == candidate,
             None => self.leader().is_none(),

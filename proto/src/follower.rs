@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::core::Core;
 use crate::impossible::{Impossible, impossible};
+use crate::mutant::mutant;
 use crate::{AppendOutcome, Entry, Index, LogId, Message, ReplicaId, Term};
 
 impl Core {
@@ -25,10 +26,14 @@ impl Core {
             self.answer_matched(from, floor.index);
             return Ok(());
         }
-        if prev.index >= floor.index && !self.log.holds(prev) {
+        let unchecked = mutant!(PrevNotChecked) && prev.index <= self.log.last().index;
+        if prev.index >= floor.index && !self.log.holds(prev) && !unchecked {
             return self.reject(from, prev);
         }
         self.append_unknown(entries)?;
+        if mutant!(AckWholeLog) {
+            self.answer_matched(from, self.log.last().index);
+        }
         self.answer_matched(from, matched);
         self.follow_commit(commit, matched);
         Ok(())
@@ -77,6 +82,9 @@ impl Core {
 
     pub(crate) fn answer_matched(&mut self, to: ReplicaId, index: Index) {
         let outcome = AppendOutcome::Matched { index };
+        if mutant!(AckBeforeSync) {
+            return self.send(to, Message::AppendReply(outcome));
+        }
         self.send_durable(to, Message::AppendReply(outcome), index);
     }
 
@@ -99,12 +107,14 @@ impl Core {
     /// takes the place of everything from there on.
     fn append_unknown(&mut self, entries: Vec<Entry>) -> Result<(), Impossible> {
         let floor = self.log.floor().index;
-        let unknown = |entry: &Entry| entry.index >= floor && !self.log.holds(entry.id());
+        let repeated = |entry: &Entry| mutant!(TruncateAlways) && entry.index > floor;
+        let unknown =
+            |entry: &Entry| entry.index >= floor && !self.log.holds(entry.id()) || repeated(entry);
         let Some(known) = entries.iter().position(unknown) else {
             return Ok(());
         };
         let first = entries[known].id();
-        if first.index <= self.commit {
+        if first.index <= self.commit && !mutant!(TruncateAlways) {
             let own = self.log.term_at(first.index);
             return impossible!("the leader has {first}, but here term {own:?} is committed");
         }

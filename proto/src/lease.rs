@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::core::Core;
 use crate::leader::Leader;
+use crate::mutant::mutant;
 use crate::quorum::committed_index;
 use crate::{Configuration, Instant, ReplicaId};
 
@@ -60,12 +61,16 @@ impl Leader {
     /// Whether nobody else can have been elected by now.
     pub(crate) fn has_lease(&self, core: &Core) -> bool {
         let clock = &core.clock;
+        let mut now = clock.now;
+        if let (true, Some((_, began))) = (mutant!(LeaseOfPausedClock), clock.lease.rounds.back()) {
+            now = *began;
+        }
+        let let_go = self.is_transferring() || self.let_go;
         core.config.check_quorum
-            && !self.is_transferring()
-            && !self.let_go
+            && (!let_go || mutant!(LeaseKeptOnTransfer))
             && self.has_committed_in_term(core)
             && clock.lease.until(core.log.configuration(), core.id())
-                > clock.now + core.config.clock_drift
+                > now + core.config.clock_drift
     }
 
     /// A round begins now; what it asks for is counted from here.

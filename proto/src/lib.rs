@@ -25,6 +25,7 @@ mod core;
 mod impossible;
 mod incarnation;
 mod log;
+mod mutant;
 mod plausible;
 mod role;
 mod writes;

@@ -7,6 +7,7 @@ use cache::Cache;
 use terms::Terms;
 
 use crate::impossible::{Impossible, impossible};
+use crate::mutant::mutant;
 use crate::{Configuration, Entry, EntryKind, Index, Initial, LogId, SnapshotMeta, Term};
 
 /// The log as this replica sees it: everything it has appended, durable or not.
@@ -148,6 +149,9 @@ impl Log {
         self.terms.truncate(from);
         self.cache.truncate(from);
         self.durable = self.durable.min(from.saturating_sub(1));
+        if mutant!(ConfigurationNotRolledBack) {
+            return;
+        }
         let first = self.configurations.len().min(1);
         let keep = self.configurations.partition_point(|c| c.index < from);
         self.configurations.truncate(keep.max(first));
@@ -159,7 +163,10 @@ impl Log {
         self.durable = self.durable.min(committed);
         self.terms = Terms::new(meta.last, Vec::new(), meta.last.index)
             .expect("no runs fit a log that ends at its floor");
-        self.configurations = vec![meta.configuration.clone()];
+        self.configurations = match mutant!(SnapshotKeepsConfiguration) {
+            true => vec![self.configuration().clone()],
+            false => vec![meta.configuration.clone()],
+        };
         self.cache = Cache::default();
         self.snapshot = meta.last;
     }

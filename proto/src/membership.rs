@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::core::Core;
 use crate::impossible::Impossible;
 use crate::leader::Leader;
+use crate::mutant::mutant;
 use crate::progress::Progress;
 use crate::raft::refuse;
 use crate::role::State;
@@ -87,14 +88,14 @@ impl Leader {
             let changed = ChangeRefusal::Changed { expected, actual };
             return Err(RefuseReason::Change(changed));
         }
-        if actual > core.commit {
+        if actual > core.commit && !mutant!(TwoChangesInFlight) {
             let in_progress = ChangeRefusal::InProgress { index: actual };
             return Err(RefuseReason::Change(in_progress));
         }
         if self.is_transferring() {
             return Err(RefuseReason::Transferring);
         }
-        if !self.has_committed_in_term(core) {
+        if !self.has_committed_in_term(core) && !mutant!(ChangeBeforeOwnCommit) {
             return Err(RefuseReason::Change(ChangeRefusal::NotReady));
         }
         if core.writes.is_full() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::mutant::mutant;
 use crate::{Configuration, Index, ReplicaId};
 
 /// Voters whose acknowledgements fit on the stack; larger sets are collected on the heap.
@@ -98,6 +99,13 @@ pub fn committed_index(
     configuration: &Configuration,
     acked: impl Fn(&ReplicaId) -> Option<Index>,
 ) -> Index {
+    if mutant!(JointIncomingOnly) {
+        return majority_committed(&configuration.voters, acked);
+    }
+    if mutant!(LearnerCounted) {
+        let members = configuration.members();
+        return majority_committed(&members, acked);
+    }
     joint_committed(&configuration.voters, &configuration.outgoing, acked)
 }
 
@@ -106,6 +114,9 @@ pub fn vote_result(
     configuration: &Configuration,
     vote: impl Fn(&ReplicaId) -> Option<bool>,
 ) -> VoteResult {
+    if mutant!(JointIncomingOnly) {
+        return majority_vote(&configuration.voters, vote);
+    }
     joint_vote(&configuration.voters, &configuration.outgoing, vote)
 }
 

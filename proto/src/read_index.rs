@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::core::Core;
 use crate::leader::Leader;
+use crate::mutant::mutant;
 use crate::quorum::committed_index;
 use crate::role::State;
 use crate::{Effect, Index, Message, Raft, ReadId, ReadMode, RefuseReason, ReplicaId};
@@ -97,6 +98,9 @@ impl Leader {
                 return;
             }
         }
+        if mutant!(ReadWithoutRound) && self.has_committed_in_term(core) {
+            return core.grant(reader, core.commit);
+        }
         if self.reads.knows(reader) {
             return;
         }
@@ -118,7 +122,8 @@ impl Leader {
     /// Begins a round for the reads that wait; false if there is none to begin. A round that
     /// began later also confirms those before it.
     pub(crate) fn start_round(&mut self, core: &mut Core) -> bool {
-        if self.reads.waiting.is_empty() || !self.has_committed_in_term(core) {
+        let ready = self.has_committed_in_term(core) || mutant!(ReadBeforeOwnCommit);
+        if self.reads.waiting.is_empty() || !ready {
             return false;
         }
         self.count_round(core);

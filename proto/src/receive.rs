@@ -1,6 +1,7 @@
 //! Messages: to whom they are addressed, what their term means, who handles them.
 
 use crate::impossible::{Impossible, impossible};
+use crate::mutant::mutant;
 use crate::plausible::is_plausible;
 use crate::role::State;
 use crate::{AppendOutcome, Envelope, HardState, Message, Raft, ReplicaId, Term, VoteKind};
@@ -15,7 +16,8 @@ impl Raft {
             message,
         } = envelope;
         let own = self.core.id();
-        if group != self.core.config.group || to != own || from == own {
+        let mine = to == own || mutant!(BornNotChecked) && to.node == own.node;
+        if group != self.core.config.group || !mine || from == own {
             return Ok(());
         }
         if !is_plausible(term, &message) {
@@ -41,7 +43,12 @@ impl Raft {
             } => return self.on_pre_vote_granted(from, term),
             _ => {}
         }
-        if term < self.core.term() {
+        let believed = match message {
+            Message::AppendReply(_) => mutant!(StaleAppendReply),
+            Message::TimeoutNow => mutant!(TimeoutNowOfOldTerm),
+            _ => false,
+        };
+        if term < self.core.term() && !believed {
             self.answer_stale(from, &message);
             return Ok(());
         }

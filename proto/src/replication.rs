@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::core::Core;
 use crate::impossible::{Impossible, impossible};
 use crate::leader::Leader;
+use crate::mutant::mutant;
 use crate::progress::{Feed, Progress};
 use crate::{
     AppendOutcome, Effect, Entry, EntryKind, Index, LogId, Message, ReplicaId, SnapshotMeta,
@@ -43,7 +44,7 @@ impl Leader {
     /// with an entry would refuse its vote to everybody who could lead.
     fn witness_limit(&self, core: &Core) -> Index {
         let now = core.log.configuration();
-        if now.witnesses.is_empty() {
+        if now.witnesses.is_empty() || mutant!(WitnessFirst) {
             return Index::MAX;
         }
         let durable = |id: &ReplicaId| match self.peers.get(id) {
@@ -113,6 +114,9 @@ impl Leader {
         peer.priority = priority;
         if round <= known {
             peer.round = peer.round.max(round);
+        }
+        if mutant!(ReadStaleEcho) {
+            peer.round = known;
         }
         if let Feed::Probe { paused } = &mut peer.feed {
             *paused = false;

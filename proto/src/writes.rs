@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::impossible::{Impossible, impossible};
+use crate::mutant::mutant;
 use crate::{Envelope, Index, PersistId, Term};
 
 /// Writes on their way, above which appends from a leader are dropped (it sends them again) and
@@ -75,6 +76,9 @@ impl Writes {
         durable: Index,
     ) -> Option<Envelope> {
         let log_waits = index > durable;
+        if mutant!(VoteBeforeSync) && !log_waits {
+            return Some(envelope);
+        }
         if !log_waits && self.hard_state.is_none() {
             return Some(envelope);
         }

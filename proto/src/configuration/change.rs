@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::mutant::mutant;
 use crate::{
     Change, ChangeRefusal, Configuration, Index, MAX_MEMBERS, NodeId, ReplicaId, Transition,
 };
@@ -115,9 +116,8 @@ impl Configuration {
             // A node that is a member keeps its replica, also if it is removed and added in one
             // change; one that is not gets a new one.
             let node = change.node();
-            let id = self
-                .replica_of(node)
-                .unwrap_or(ReplicaId { node, born: index });
+            let born = if mutant!(BornReused) { 0 } else { index };
+            let id = self.replica_of(node).unwrap_or(ReplicaId { node, born });
             self.check_kind(&next, id, change)?;
             match change {
                 Change::Voter(_) => next.make_voter(id),

@@ -6,10 +6,10 @@ use crate::metadata::{Package, packages};
 
 /// For each package that is no plugin, which others of ours it may use.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("coracle-proto", &[]),
-    ("coracle-driver", &["coracle-proto"]),
-    ("coracle-log", &["coracle-driver", "coracle-proto"]),
-    ("coracle-transport", &["coracle-driver", "coracle-proto"]),
+    ("coracle-proto", &["coracle-switch"]),
+    ("coracle-driver", &["coracle-proto", "coracle-switch"]),
+    ("coracle-log", &["coracle-driver", "coracle-proto", "coracle-switch"]),
+    ("coracle-transport", &["coracle-driver", "coracle-proto", "coracle-switch"]),
     ("coracle-runtime", &[]),
     ("coracle-client", &[]),
     (
@@ -32,6 +32,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "coracle-history",
             "coracle-log",
             "coracle-proto",
+        ],
+    ),
+    ("coracle-switch", &[]),
+    (
+        "coracle-mutants",
+        &[
+            "coracle-driver",
+            "coracle-log",
+            "coracle-proto",
+            "coracle-sim",
+            "coracle-switch",
+            "coracle-transport",
         ],
     ),
     ("coracle-it", &["coracle-client"]),
@@ -81,6 +93,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
             "coracle-it",
             "coracle-bench",
             "coracle-chaos",
+            "coracle-mutants",
             "coracle-transport",
         ],
     ),

@@ -10,6 +10,7 @@ mod disk;
 pub mod fsm;
 mod log;
 mod machine;
+mod mutant;
 mod node;
 pub mod payload;
 mod snapshot;

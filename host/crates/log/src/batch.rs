@@ -7,6 +7,7 @@ use coracle_proto::{Entry, GroupId, HardState, Index};
 
 use crate::errors::refused;
 use crate::index::LogIndex;
+use crate::mutant::mutant;
 use crate::record::{Cause, Record, ReplicaState};
 use crate::row::Location;
 use crate::store::Replacement;
@@ -134,6 +135,7 @@ impl<'a> Batch<'a> {
                 return Err(mistake(group, reason));
             }
             // Another replica of this node takes its place, and votes no second time.
+            Staged::Hosted(_) if mutant!(HeirForgetsVote) => HardState::default(),
             Staged::Hosted(hosted) => hosted.hard_state,
             Staged::Absent {
                 removed: Some(removed),
@@ -237,6 +239,10 @@ impl<'a> Batch<'a> {
         if let Staged::Hosted(mut hosted) = self.staged(group)
             && index > hosted.applied
         {
+            let index = match mutant!(AppliedHintAhead) {
+                true => hosted.last,
+                false => index,
+            };
             hosted.applied = index;
             self.staged.insert(group, Staged::Hosted(hosted));
             self.add(Record::Applied { group, index })?;
@@ -284,6 +290,9 @@ impl<'a> Batch<'a> {
         hosted.floor = floor.last.index;
         hosted.snapshot = snapshot_index(floor);
         hosted.last = hosted.last.max(hosted.floor);
+        if mutant!(HardStateLostOnCompaction) && cause == Cause::Compact {
+            hosted.hard_state = HardState::default();
+        }
         self.staged.insert(group, Staged::Hosted(hosted));
         let state = Box::new(ReplicaState {
             born: hosted.born,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use coracle_proto::GroupId;
 
 use crate::index::LogIndex;
+use crate::mutant::mutant;
 use crate::row::row_count;
 
 /// What a row costs beside its bytes: its header, its key, its place in a page.
@@ -81,6 +82,11 @@ impl Collector {
         let mut oldest: Vec<_> = index.oldest_commits().collect();
         oldest.sort_unstable();
         let pinned = oldest.first().map_or(anchored, |(commit, _)| *commit);
+        let pinned = if mutant!(RowsDeletedTooEarly) {
+            anchored
+        } else {
+            pinned
+        };
         let cut = pinned.min(anchored);
         let live: u64 = oldest
             .iter()

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use coracle_driver::Floor;
 use coracle_proto::{Entry, EntryKind, GroupId, HardState, Index, LogId};
 
+use crate::mutant::mutant;
 use crate::record::{Cause, Record, ReplicaState};
 use crate::row::Location;
 
@@ -249,6 +250,10 @@ impl Replica {
             return Err(refuse(format!(
                 "an entry that does not join {first}..={last}"
             )));
+        }
+        if let (true, Some(slot)) = (mutant!(OldTailKept), self.slot_mut(index)) {
+            slot.location = at;
+            return Ok(());
         }
         self.truncate(index);
         if self.terms.back().is_none_or(|run| run.term != entry.term) {

@@ -19,6 +19,7 @@ mod identity;
 mod images;
 mod index;
 mod memory_disk;
+mod mutant;
 mod options;
 mod overlay;
 mod reader;

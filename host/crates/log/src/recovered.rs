@@ -4,6 +4,7 @@ use coracle_driver::{LogError, Recovered, RecoveredGroup};
 use coracle_proto::{Configuration, EntryKind, GroupId, Initial, SnapshotMeta};
 
 use crate::index::{LogIndex, Replica};
+use crate::mutant::mutant;
 use crate::reader::{read, wanted};
 use crate::table::View;
 
@@ -31,7 +32,10 @@ fn recovered_group(
     let snapshot = state.floor.snapshot.as_ref();
     let initial = Initial {
         hard_state: state.hard_state,
-        floor: state.floor.last,
+        floor: match (mutant!(FloorIsSnapshot), snapshot) {
+            (true, Some(snapshot)) => snapshot.last,
+            _ => state.floor.last,
+        },
         snapshot: snapshot.map(|snapshot| SnapshotMeta {
             last: snapshot.last,
             configuration: snapshot.configuration.clone(),

@@ -8,6 +8,7 @@ use super::state_file::{StateSink, write_sessions};
 use super::verdict::Verdict;
 use super::worker::{Due, Worker};
 use super::{SessionSummary, SnapshotHeader};
+use crate::mutant::mutant;
 use crate::task::{Outcome, Report};
 use crate::{Digest, Environment, FailureClass, MachineSpec, SnapshotError, SnapshotRef};
 
@@ -90,7 +91,10 @@ impl Worker {
             spec: spec.clone(),
             environment: *environment,
             snapshot: Some(snapshot.clone()),
-            from: entry.index,
+            from: match mutant!(CheckpointAtCommit) {
+                true => self.commit,
+                false => entry.index,
+            },
             time: environment.time,
         };
         let started = origin.start(&self.context, self.group, false);

@@ -10,6 +10,7 @@ use super::outcomes::decode_outcomes;
 use super::sessions::{Key, body_digest};
 use super::verdict::{Skipped, Verdict};
 use super::worker::Worker;
+use crate::mutant::mutant;
 use crate::payload::{Group, frame_of};
 use crate::task::Outcome;
 use crate::{Digest, Environment, FailureClass, Limits};
@@ -216,7 +217,9 @@ impl Worker {
                 })?,
             },
         };
-        self.live = None;
+        if !mutant!(TrapKeepsInstance) {
+            self.live = None;
+        }
         Ok(Err(failed))
     }
 }

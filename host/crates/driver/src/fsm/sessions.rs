@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::options::{SESSION_BYTES, SESSION_COMMANDS, SESSION_OVERHEAD};
 use super::verdict::outcome_len;
 use crate::Digest;
+use crate::mutant::mutant;
 use crate::task::Outcome;
 
 /// A hashed key.
@@ -60,7 +61,8 @@ impl Sessions {
     }
 
     fn is_full(&self) -> bool {
-        self.order.len() > SESSION_COMMANDS || self.bytes > SESSION_BYTES
+        let too_early = mutant!(DedupTooEarly) && self.order.len() > 2;
+        too_early || self.order.len() > SESSION_COMMANDS || self.bytes > SESSION_BYTES
     }
 
     fn evict(&mut self) {

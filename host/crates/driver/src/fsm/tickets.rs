@@ -6,6 +6,7 @@ use coracle_proto::{Index, LogId, Term};
 
 use super::options::{MAX_WAITING, RECENT_BYTES, RECENT_ENTRIES};
 use super::verdict::Verdict;
+use crate::mutant::mutant;
 use crate::task::{Answer, NotApplied, Report, Ticket};
 
 /// Tickets of one group.
@@ -91,7 +92,7 @@ impl Tickets {
         applied: Index,
         reports: &mut Vec<Report>,
     ) {
-        let answer = if index <= applied {
+        let answer = if index <= applied || mutant!(ReadBeforeApplied) {
             Answer::ReadAt { index }
         } else if self.waiting_reads >= MAX_WAITING {
             Answer::NotApplied(NotApplied::Busy)
@@ -202,7 +203,9 @@ fn settle(
     for (ordinal, ticket) in tickets.into_iter().enumerate() {
         let Some(ticket) = ticket else { continue };
         let answer = match verdicts.get(ordinal) {
-            _ if term != position.term => Answer::NotApplied(NotApplied::Overwritten),
+            _ if term != position.term && !mutant!(TicketByIndexAlone) => {
+                Answer::NotApplied(NotApplied::Overwritten)
+            }
             Some(verdict) => verdict.answer(position.index),
             None => Answer::Unknown { reason: NO_OUTCOME },
         };

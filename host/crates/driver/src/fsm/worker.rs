@@ -15,6 +15,7 @@ use super::state_file::{StateSource, read_header};
 use super::tickets::{HALTED, REMOVED, Tickets, halted_here, refuse_read, unknown};
 use super::totals::Totals;
 use super::verdict::{SkipList, Verdict};
+use crate::mutant::mutant;
 use crate::task::{Outcome, Report, Task};
 use crate::{Digest, Floor, MachineSpec, SnapshotRef};
 
@@ -44,7 +45,7 @@ pub struct Worker {
     pub(super) snapshot: Option<SnapshotRef>,
     pub(super) due: Due,
     pub(super) totals: Totals,
-    commit: Index,
+    pub(super) commit: Index,
     install: Option<SnapshotRef>,
     waiting: Option<Wait>,
     pub(super) tickets: Tickets,
@@ -244,6 +245,9 @@ impl Worker {
                 false
             }
         };
+        if mutant!(SessionsExpireLocally) && !more {
+            self.sessions = Sessions::default();
+        }
         if self.applied != before {
             self.report_progress();
         }
@@ -370,7 +374,13 @@ impl Worker {
         self.skips.clear();
         self.failures = 0;
         self.sessions = sessions;
+        if mutant!(SnapshotWithoutSessions) {
+            self.sessions = Sessions::default();
+        }
         self.chain = header.chain;
+        if mutant!(SnapshotWithoutChain) {
+            self.chain = Chain::new();
+        }
         self.unlinked = Some(last);
         self.configuration = header.configuration;
         self.applied = last;
@@ -401,8 +411,15 @@ impl Worker {
         let (mut instance, digest) = origin
             .start(&self.context, self.group, false)
             .map_err(unexpected)?;
+        let too_far = mutant!(AppliedTwiceAfterRestart) && self.applied < self.commit;
+        let through = self.applied + Index::from(too_far);
+        let none = SkipList::new();
+        let skips = match mutant!(SkipsForgotten) {
+            true => &none,
+            false => &self.skips,
+        };
         instance
-            .replay(&self.context, self.group, self.applied, &self.skips)
+            .replay(&self.context, self.group, through, skips)
             .map_err(unexpected)?;
         self.live = Some(instance);
         if let Some(digest) = digest {

@@ -16,6 +16,7 @@ use super::asking::{check_header, read_number};
 use super::data::{SendError, Sending};
 use super::reader::Start;
 use super::{BUSY, BulkError, BulkReader, BulkSource, FETCH, GO, OK, REFUSED, SEND, in_time, lost};
+use crate::mutant::mutant;
 
 /// Takes the transfers of one connection until it ends. There is one, as a rule.
 pub(crate) async fn serve_all(shared: &Arc<Shared>, peer: &Arrived) {
@@ -106,6 +107,11 @@ async fn grant(
     let offset = match version {
         1 => 0,
         _ => read_number(shared.limits.bulk_reply_timeout, &mut recv).await?,
+    };
+    let offset = if mutant!(BulkOffsetIgnored) {
+        0
+    } else {
+        offset
     };
     if offset > length {
         return Err(lost(format!("asked to go on from {offset}, past the end")));

@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::reader::Reader;
 use super::{CodecError, varint};
+use crate::mutant::mutant;
 
 /// Marks the version byte of a compressed batch.
 pub(super) const PACKED: u8 = 0x80;
@@ -70,7 +71,10 @@ fn pack(batch: &[u8], out: &mut BytesMut) -> bool {
 pub(super) fn unpack(mut reader: Reader, limit: usize) -> Result<Bytes, CodecError> {
     let claimed = reader.varint("uncompressed length")?;
     let block = reader.rest();
-    let possible = block.len().saturating_mul(MAX_RATIO).min(limit);
+    let mut possible = block.len().saturating_mul(MAX_RATIO).min(limit);
+    if mutant!(UnpackLimitIgnored) {
+        possible = usize::MAX;
+    }
     let length = usize::try_from(claimed)
         .ok()
         .filter(|length| *length <= possible)

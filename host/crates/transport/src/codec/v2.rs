@@ -10,6 +10,7 @@ use coracle_proto::{Envelope, GroupId, NodeId, ReplicaId, Term};
 use super::reader::Reader;
 use super::varint::put;
 use super::{CodecError, read, write};
+use crate::mutant::mutant;
 
 /// The fewest bytes an envelope can take: its head.
 pub(super) const MIN_ENVELOPE: usize = 1;
@@ -120,7 +121,9 @@ pub(super) fn envelope(
         term,
         message: read::message(reader, head & TAG)?,
     };
-    previous.set(&envelope);
+    if !mutant!(PreviousNotFollowed) || previous.term == 0 {
+        previous.set(&envelope);
+    }
     Ok(envelope)
 }
 
