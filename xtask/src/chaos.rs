@@ -10,8 +10,20 @@ use crate::{
     workspace::target_folder,
 };
 
-/// What `test` plays: the faults that have found most, and together take two to three minutes.
-const SHORT: &[&str] = &["kill-leader", "kill-everyone"];
+/// What `test` plays: every kind of fault once; together they take two to three minutes.
+const SHORT: &[&str] = &[
+    "kill-leader",
+    "kill-everyone",
+    "pause",
+    "one-way",
+    "weather",
+    "crash-at-first-start",
+    "crash-before-fsync",
+    "full-follower",
+    "wiped-disk",
+    "churn",
+    "upgrade",
+];
 
 /// `chaos ARGS`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {

@@ -288,6 +288,27 @@ impl Cluster {
         program::output(command.env("CORACLE_ENDPOINTS", endpoints.join(",")))
     }
 
+    /// Starts the command line; its output goes to a log.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    pub fn beside(&self, arguments: &[&str]) -> Result<Child, Failure> {
+        let endpoints: Vec<String> = self.running().into_iter().map(endpoint).collect();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.logs.join("coracle.log"))
+            .map_err(|error| Failure::harness("open a log", error))?;
+        Command::new(&self.binary)
+            .args(arguments)
+            .env("CORACLE_ENDPOINTS", endpoints.join(","))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(|error| Failure::harness("run coracle", error))
+    }
+
     /// What a node wrote to stderr, over all its lives.
     pub fn log(&self, id: u64) -> String {
         std::fs::read_to_string(self.logs.join(format!("n{id}.log"))).unwrap_or_default()

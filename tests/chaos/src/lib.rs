@@ -14,6 +14,7 @@ pub mod rng;
 pub mod run;
 pub mod scenario;
 pub mod scenarios;
+pub mod steps;
 pub mod timeline;
 pub mod verdict;
 pub mod watch;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use crate::cluster::{Cluster, client_of};
 use crate::failure::Failure;
 use crate::load::{FSM, Load};
 use crate::network::Network;
+use crate::program;
 use crate::relay::Relay;
 use crate::rng::Rng;
 use crate::run::{Run, plugin};
@@ -125,6 +127,9 @@ pub fn play(settings: &Settings, scenario: &Scenario, plan: Plan) -> Result<Play
     if played.result == "passed" {
         // Of a good run the logs and histories are enough.
         let _gone = std::fs::remove_dir_all(played.folder.join("cluster"));
+        for id in 1..=scenario.nodes_at_most {
+            let _gone = std::fs::remove_file(played.folder.join(format!("disk-n{id}")));
+        }
     }
     if played.folder.exists() {
         write_json(&played.folder.join("verdict.json"), &played)?;
@@ -153,7 +158,14 @@ fn staged(settings: &Settings, scenario: &Scenario, played: &mut Played) -> Resu
     }
     // After a failure the clients are still there; their histories are wanted all the same.
     let stopped = stop_load(&mut run);
-    played.faults.extend(run.totals);
+    played.faults.extend(std::mem::take(&mut run.totals));
+    let mounts = std::mem::take(&mut run.mounts);
+    // The nodes end with it.
+    drop(run);
+    for mount in mounts {
+        // A last resort is the end of the warden, which owns the mounts.
+        let _gone = program::output(Command::new("umount").arg("-l").arg(mount));
+    }
     result.and(stopped)
 }
 
@@ -190,6 +202,7 @@ fn set_up(
         rng: Rng::new(plan.seed, 1),
         timeline: Timeline::create(&folder.join("timeline.ndjson"), settings.verbose)?,
         load: None,
+        mounts: Vec::new(),
         totals: BTreeMap::new(),
         folder: folder.to_owned(),
         plugins: settings.plugins.clone(),

@@ -38,6 +38,8 @@ pub struct Run {
     pub timeline: Timeline,
     /// The clients.
     pub load: Option<Load>,
+    /// What has to be unmounted in the end.
+    pub(crate) mounts: Vec<PathBuf>,
     /// What the clients did, once they are done.
     pub(crate) totals: BTreeMap<&'static str, u64>,
     /// Where files of this run may lie.
@@ -149,21 +151,10 @@ impl Run {
     /// # Errors
     /// If time runs out.
     pub fn leader_among(&mut self, among: Option<&[u64]>) -> Result<u64, Failure> {
-        self.eventually("a leader", |run| {
-            let mut found: Option<(u64, u64)> = None;
-            for id in run.awake() {
-                if among.is_some_and(|among| !among.contains(&id)) {
-                    continue;
-                }
-                if let Ok(status) = run.status(id)
-                    && status.leader == Some(id)
-                {
-                    found = found.max(Some((status.term, id)));
-                }
-            }
-            found
-                .map(|(_, id)| id)
-                .ok_or_else(|| "nobody leads".to_owned())
+        self.eventually("a leader", |run| match run.leader_now() {
+            Some(leader) if among.is_none_or(|among| among.contains(&leader)) => Ok(leader),
+            Some(leader) => Err(format!("n{leader} leads")),
+            None => Err("nobody leads".to_owned()),
         })
     }
 

@@ -1,11 +1,45 @@
 //! All scenarios, one file for each kind of fault.
 
+mod clock; // clocks that jump or keep another pace
+mod disk; // full, frozen and wiped disks
+mod fsync; // crashes and errors exactly at an fsync
 mod kill; // crashes, alone and together
+mod members; // nodes that come and go
+mod memory; // too little memory
+mod network; // partitions and bad weather
+mod pause; // processes that stand still
+mod rolling; // one restart after the other
+mod snapshot; // transfers of snapshots that break off
+mod upgrade; // another plugin while nodes fall
 
 use crate::scenario::Scenario;
 
 /// Every scenario, in the order in which they are played.
-pub const ALL: &[Scenario] = &[kill::LEADER, kill::EVERYONE];
+pub const ALL: &[Scenario] = &[
+    kill::LEADER,
+    kill::EVERYONE,
+    pause::LEADER,
+    network::PARTITION,
+    network::ONE_WAY,
+    network::BRIDGE,
+    network::FLAPPING,
+    network::WEATHER,
+    fsync::BEFORE,
+    fsync::AFTER,
+    fsync::FIRST_START,
+    fsync::ERROR,
+    disk::FULL_FOLLOWER,
+    disk::FULL_LEADER,
+    disk::FROZEN,
+    disk::WIPED,
+    clock::JUMP,
+    clock::PACE,
+    memory::LIMIT,
+    rolling::RESTART,
+    members::CHURN,
+    snapshot::INTERRUPTED,
+    upgrade::UNDER_KILLS,
+];
 
 /// The scenario of this name.
 pub fn named(name: &str) -> Option<&'static Scenario> {

@@ -1,0 +1,34 @@
+//! One restart after the other, as an operator does it.
+
+use crate::failure::Failure;
+use crate::run::Run;
+use crate::scenario::{Scenario, USUAL};
+
+pub(super) const RESTART: Scenario = Scenario {
+    name: "rolling-restart",
+    about: "every node is asked to end (SIGTERM) and started again, one after the other",
+    faults,
+    ..USUAL
+};
+
+fn faults(run: &mut Run) -> Result<(), Failure> {
+    for _ in 0..run.times(2, 20) {
+        for id in run.cluster.ids() {
+            run.writes(10)?;
+            run.may_end.insert(id);
+            run.timeline.note("terminate", &format!("n{id}"));
+            run.cluster.signal(id, "TERM")?;
+            let status = run.ended(id)?;
+            if !status.success() {
+                return Err(Failure::Violation(format!(
+                    "n{id} was asked to end and ended with {status}"
+                )));
+            }
+            run.may_end.remove(&id);
+            run.writes(10)?;
+            run.start(id)?;
+            run.caught_up(id)?;
+        }
+    }
+    Ok(())
+}
