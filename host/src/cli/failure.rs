@@ -183,10 +183,10 @@ fn remedy(error: &ClientError) -> Option<String> {
         ClientError::Protocol(_) => "check that --endpoint names the HTTP port of a node",
         ClientError::NoAnswer(_) => "ask again, name more nodes, or raise --timeout",
         ClientError::Problem(problem) => match problem.code {
+            // Most details say what to look at.
+            _ if problem.detail.contains('`') => return None,
             Code::NotFound => "see `coracle fsm list` and `coracle plugin list`",
-            Code::NotLeader | Code::Unavailable => {
-                "see `coracle status`: a majority of the nodes must run"
-            }
+            Code::NotLeader | Code::Unavailable => "see `coracle status`",
             Code::Timeout if problem.outcome == Outcome::Unknown => {
                 "it may have been applied; look before asking again"
             }

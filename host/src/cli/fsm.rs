@@ -220,6 +220,8 @@ impl Create {
                 return Err(Failure::new(Exit::NotFound, text));
             }
         }
+        // One that an interrupted attempt has left may go on; whatever else is there stays.
+        let existed = self.exists(client).await?;
         snapshot::bring(client, file, &image).await?;
         let info = create(client, &self.name, plugin.unwrap_or(&own), spec).await?;
         let restore = Restore {
@@ -229,12 +231,28 @@ impl Create {
         let label = format!("restoring {}", self.name);
         match progress::during(&label, client.restore(&self.name, restore)).await {
             Ok(_) => Ok(info),
+            Err(error) if existed && error.outcome() == Outcome::NotApplied => {
+                let name = &self.name;
+                let text = format!(
+                    "fsm {name} exists already and stays as it was: {error}; name another, or put \
+                     the snapshot in place of its state with `coracle snapshot restore {name} \
+                     --from {}`",
+                    file.display()
+                );
+                Err(Failure::new(Exit::Conflict, text))
+            }
             Err(error) if error.outcome() == Outcome::NotApplied => {
                 client.remove_fsm(&self.name).await?;
                 Err(error.into())
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn exists(&self, client: &Client) -> Result<bool, Failure> {
+        coracle_client::check_fsm_name(&self.name).map_err(|e| Failure::usage(e.to_string()))?;
+        let known = client.list_fsms().await?.fsms;
+        Ok(known.iter().any(|fsm| fsm.name == self.name))
     }
 }
 

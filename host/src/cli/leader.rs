@@ -1,9 +1,9 @@
 //! `coracle leader`, `coracle node`, `coracle barrier`.
 
 use clap::{Args, Subcommand};
-use coracle_client::{LeaderOrder, Leadership};
+use coracle_client::{Client, LeaderOrder, Leadership, node_id};
 
-use super::{Failure, Global, console, progress};
+use super::{Failure, Global, console, members, progress};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
@@ -12,7 +12,7 @@ Without --fsm it is about group 0, the system group. `campaign` and `forget` act
 
 Examples:
   coracle leader show
-  coracle leader transfer 2 --fsm kv     to node 2
+  coracle leader transfer n2 --fsm kv    to node 2
   coracle leader transfer --fsm kv       to the node that is best placed
   coracle leader spread                  leaders of all fsms over all nodes")]
 pub(super) enum Leader {
@@ -42,8 +42,8 @@ pub(super) struct Which {
 
 #[derive(Debug, Args)]
 pub(super) struct Transfer {
-    /// To this node; without it, to the one that is best placed
-    node: Option<u64>,
+    /// To this node, its id (2 or n2) or its name; without it, to the one that is best placed
+    node: Option<String>,
     #[command(flatten)]
     which: Which,
 }
@@ -53,6 +53,18 @@ impl Which {
         LeaderOrder {
             fsm: self.fsm.clone(),
             to: None,
+        }
+    }
+}
+
+impl Transfer {
+    async fn to(&self, client: &Client) -> Result<Option<u64>, Failure> {
+        let Some(text) = &self.node else {
+            return Ok(None);
+        };
+        match node_id(text) {
+            Some(id) => Ok(Some(id)),
+            None => members::resolve(&client.members().await?, text).map(Some),
         }
     }
 }
@@ -72,7 +84,7 @@ impl Leader {
             }
             Self::Transfer(transfer) => {
                 let order = LeaderOrder {
-                    to: transfer.node,
+                    to: transfer.to(&client).await?,
                     ..transfer.which.order()
                 };
                 client.transfer_leader(&order).await?

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use coracle_client::{
-    ChangeMember, Client, MemberChange, MemberChanged, MemberInfo, MemberList, MemberRole,
+    ChangeMember, Client, MemberChange, MemberChanged, MemberInfo, MemberList, MemberRole, node_id,
 };
 use tokio::time::sleep;
 
@@ -163,15 +163,13 @@ impl Members {
 
 /// The id of a node that is named by id or name.
 pub(super) fn resolve(list: &MemberList, text: &str) -> Result<u64, Failure> {
-    let named = list
-        .members
-        .iter()
-        .find(|member| member.name.as_deref() == Some(text));
-    if let Some(member) = named {
-        return Ok(member.node);
+    // An id first: no name may stand in for the id of another node.
+    if let Some(id) = node_id(text) {
+        return Ok(id);
     }
-    let digits = text.strip_prefix('n').unwrap_or(text);
-    digits.parse().map_err(|_| {
+    let mut members = list.members.iter();
+    let named = members.find(|member| member.name.as_deref() == Some(text));
+    named.map(|member| member.node).ok_or_else(|| {
         Failure::usage(format!(
             "{text:?} is no node: want an id, as n4 or 4, or a name of `coracle members list`"
         ))

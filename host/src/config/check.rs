@@ -59,6 +59,9 @@ fn identity(config: &Config) -> Result<(), Wrong> {
     if config.node == 0 {
         return wrong("node", "ids of nodes begin with 1");
     }
+    if config.log.level.trim().is_empty() {
+        return wrong("log.level", "it is empty; `off` shows nothing");
+    }
     if config.data_dir.as_os_str().is_empty() {
         return wrong("data_dir", "it is empty");
     }

@@ -32,6 +32,18 @@ pub enum JoinFailure {
     /// What the cluster gave is of no use.
     #[error("the cluster's answer is of no use: {0}")]
     Answer(String),
+    /// An address that was asked for is taken, or is not this machine's.
+    #[error("cannot listen on {address} for {what}: {reason}: choose another with {option}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What would be served there.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+        /// The option that names it.
+        option: &'static str,
+    },
     /// No port.
     #[error(
         "no pair of free ports between {FIRST_PORT} and {LAST_PORT}: choose them with --quic and \
@@ -72,8 +84,10 @@ impl Joiner {
     ///
     /// See [`JoinFailure`].
     pub async fn join(&self) -> Result<Answer, JoinFailure> {
-        let key = self.folder.request()?;
+        // A node that is let in and cannot serve would be a member all the same.
         let (quic, http) = self.addresses()?;
+        check(quic, http)?;
+        let key = self.folder.request()?;
         let fields = Fields {
             token: self.ticket.token,
             name: self.name.clone(),
@@ -146,6 +160,29 @@ impl Joiner {
 /// Plain HTTP is for this machine only.
 fn beside(quic: SocketAddr) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, quic.port().saturating_add(1)).into()
+}
+
+fn check(quic: SocketAddr, http: SocketAddr) -> Result<(), JoinFailure> {
+    let failure = |address, what, option| {
+        move |reason: String| JoinFailure::Listen {
+            address,
+            what,
+            reason,
+            option,
+        }
+    };
+    let clients = failure(http, "clients", "--http");
+    if !http.ip().is_loopback() {
+        let reason = "HTTP is plain and for this machine only, put a TLS proxy in front".to_owned();
+        return Err(clients(reason));
+    }
+    if let Err(error) = UdpSocket::bind(quic) {
+        return Err(failure(quic, "peers", "--quic")(error.to_string()));
+    }
+    match TcpListener::bind(http) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(clients(error.to_string())),
+    }
 }
 
 fn is_free(quic: SocketAddr, http: SocketAddr) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coracle_client::Code;
+use coracle_client::{Code, node_id};
 use coracle_driver::directory::{DirectoryCommand, DirectoryState, NewNode, NodeRole};
 use coracle_proto::{GroupId, NodeId, ReadMode};
 use coracle_transport::identity::{Authority, request_key};
@@ -103,6 +103,15 @@ impl Shell {
             && !request.is_proven(&token.verifier, exporter)
         {
             return Err(Failure::not_applied(Code::Forbidden, BAD_PROOF));
+        }
+        if let Some(name) = fields
+            .name
+            .as_deref()
+            .filter(|name| node_id(name).is_some())
+        {
+            let detail =
+                format!("{name:?} reads like the id of a node: choose another with --name");
+            return Err(bad(detail));
         }
         let authority = authority(&self.config)?;
         let key = request_key(&fields.csr).map_err(|error| bad(error.to_string()))?;

@@ -82,6 +82,8 @@ pub(super) enum Call {
     Transfer { group: u64, to: Option<u64> },
     /// Change settings of the node that is asked. Values are JSON.
     Configure { set: BTreeMap<String, String> },
+    /// Whether the node that is asked is drained.
+    Draining,
 }
 
 /// The answer to a [`Call`].
@@ -115,6 +117,8 @@ pub(super) enum Reply {
     AuthorityKey(Hidden),
     /// Done.
     Done,
+    /// Whether it is drained.
+    Draining { on: bool },
 }
 
 /// Bytes that no log may show.
@@ -392,6 +396,7 @@ impl Call {
             | Self::Member { .. }
             | Self::Join { .. }
             | Self::AuthorityKey
+            | Self::Draining
             | Self::Moved { .. }
             | Self::Configure { .. }
             | Self::StageImage { .. }
@@ -412,6 +417,7 @@ impl Call {
             | Self::Member { .. }
             | Self::Join { .. }
             | Self::AuthorityKey
+            | Self::Draining
             | Self::Moved { .. }
             // Those that are sent on their own: registering, reporting, dropping.
             | Self::Directory { .. } => true,

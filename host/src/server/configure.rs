@@ -63,7 +63,7 @@ impl Shell {
         }];
         if change.all_nodes {
             let mut others = JoinSet::new();
-            for node in self.all_nodes() {
+            for node in self.staying_nodes() {
                 if node != self.node {
                     let (shell, set) = (Arc::clone(self), set.clone());
                     let call = Call::Configure { set };
@@ -126,9 +126,8 @@ fn refused(error: ChangeError) -> Failure {
     let code = match &error {
         ChangeError::Setting(SettingError::Unknown { .. }) => Code::NotFound,
         ChangeError::Setting(SettingError::Invalid { .. }) => Code::BadRequest,
-        ChangeError::Setting(SettingError::NeedsRestart { .. }) | ChangeError::Refused { .. } => {
-            Code::Conflict
-        }
+        ChangeError::Refused { .. } => Code::BadRequest,
+        ChangeError::Setting(SettingError::NeedsRestart { .. }) => Code::Conflict,
         ChangeError::NotKept(_) => Code::Internal,
     };
     Failure {

@@ -117,6 +117,9 @@ impl Shell {
             }
             Call::Transfer { group, to } => self.transfer_here(GroupId(group), to, deadline).await,
             Call::Configure { set } => self.configure_here(&set).await,
+            Call::Draining => Ok(Reply::Draining {
+                on: *self.draining.borrow(),
+            }),
         }
     }
 
@@ -383,7 +386,11 @@ pub(super) fn directory_refusal(failure: Failure) -> Failure {
     if failure.code != Code::Refused {
         return failure;
     }
-    let text = String::from_utf8_lossy(&failure.reply).into_owned();
+    refused_as(&String::from_utf8_lossy(&failure.reply))
+}
+
+/// The failure that a refusal of the directory stands for, by how its text begins.
+pub(super) fn refused_as(text: &str) -> Failure {
     let code = match text.split_once(": ") {
         Some(("not found", _)) => Code::NotFound,
         Some(("bad request", _)) => Code::BadRequest,

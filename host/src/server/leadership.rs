@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use coracle_client::{Code, Drained, Happening, Leaders, Leadership};
-use coracle_driver::Event;
-use coracle_proto::{DEFAULT_PRIORITY, GroupId, NodeId, Role};
+use coracle_driver::{Event, GroupStatus};
+use coracle_proto::{Configuration, DEFAULT_PRIORITY, GroupId, NodeId, Role};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 
@@ -17,6 +17,9 @@ const TRANSFERS_AT_ONCE: usize = 8;
 
 /// Between two tries to hand over what could not be handed over at once.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Election timeouts that a campaign on demand may take.
+const CAMPAIGN_TIMEOUTS: u32 = 2;
 
 /// A node that is drained stands for election after all the others.
 const DRAINED_PRIORITY: u8 = 0;
@@ -103,11 +106,25 @@ impl Shell {
             return Ok(Reply::Leader { node: self.node.0 });
         }
         let to = to.map(NodeId);
+        if let Some(to) = to {
+            let look = self.inbox.look(move |node| node.status(group)).await;
+            let status = look.flatten();
+            let leads = |status: &&GroupStatus| status.raft.role == Role::Leader;
+            if let Some(status) = status.as_ref().filter(leads) {
+                check_may_lead(Some(&status.raft.configuration), to)?;
+            }
+        }
         self.ask_node(deadline, |ticket| Event::Transfer { group, to, ticket })
             .await
     }
 
     async fn campaign(&self, group: GroupId, deadline: Instant) -> Result<NodeId, Failure> {
+        let look = self.inbox.look(move |node| node.status(group)).await;
+        let configuration = look.flatten().map(|status| status.raft.configuration);
+        check_may_lead(configuration.as_ref(), self.node)?;
+        // Whoever has not won by then has lost.
+        let patience = self.settings.get().raft.election_timeout() * CAMPAIGN_TIMEOUTS;
+        let deadline = deadline.min(Instant::now() + patience);
         if !self.inbox.offer(Event::Campaign { group }) {
             return Err(Failure::not_applied(Code::Busy, "the node is overloaded"));
         }
@@ -121,8 +138,9 @@ impl Shell {
         };
         timeout_at(deadline, won).await.map_err(|_| {
             let leader = self.leader(group).map(|leader| leader.0);
-            let detail = "this node was not elected: it may be no voter, be behind, or a majority \
-                          follows a leader that it hears";
+            let detail = "this node was not elected: it may be behind, or a majority follows a \
+                          leader that it hears; a leader hands over to it with `coracle leader \
+                          transfer`";
             Failure {
                 leader,
                 ..Failure::not_applied(Code::Conflict, detail)
@@ -216,6 +234,32 @@ impl Shell {
         });
         led.map(|status| status.group).collect()
     }
+}
+
+/// Refuses who can never lead a group of this configuration.
+fn check_may_lead(configuration: Option<&Configuration>, node: NodeId) -> Result<(), Failure> {
+    let able = |set: &Configuration| {
+        let voters: Vec<String> = set
+            .voters
+            .difference(&set.witnesses)
+            .map(|replica| replica.node.to_string())
+            .collect();
+        voters.join(", ")
+    };
+    let why = match configuration {
+        None => "does not have that group".to_owned(),
+        Some(set) if set.witnesses.iter().any(|it| it.node == node) => {
+            format!("is a witness there and never leads; {} can", able(set))
+        }
+        Some(set) if !set.voters.iter().any(|it| it.node == node) => {
+            format!("has no vote there; {} can lead", able(set))
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(Failure::not_applied(
+        Code::Conflict,
+        format!("{node} {why}"),
+    ))
 }
 
 /// Whether trying again soon would end the same.

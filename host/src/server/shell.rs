@@ -82,12 +82,24 @@ impl Shell {
 
     /// The nodes that stay in the cluster and run fsms, in ascending order.
     pub(super) fn all_nodes(&self) -> Vec<NodeId> {
+        let state = self.directory.state();
+        let mut nodes = self.staying_nodes();
+        nodes.retain(|id| {
+            let node = state.members.nodes.get(id);
+            node.is_none_or(|node| node.role != NodeRole::Witness)
+        });
+        nodes
+    }
+
+    /// The nodes that stay in the cluster, witnesses included, in ascending order.
+    pub(super) fn staying_nodes(&self) -> Vec<NodeId> {
         let members = &self.directory.state().members;
         if members.nodes.is_empty() {
             return self.founders();
         }
-        let runs = members.nodes.iter();
-        runs.filter(|(_, node)| !node.leaving && node.role != NodeRole::Witness)
+        let nodes = members.nodes.iter();
+        nodes
+            .filter(|(_, node)| !node.leaving)
             .map(|(id, _)| *id)
             .collect()
     }

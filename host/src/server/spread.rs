@@ -7,13 +7,16 @@ use coracle_client::{Moved, NotMoved, Spread};
 use coracle_driver::directory::DirectoryState;
 use coracle_proto::{DEFAULT_PRIORITY, GroupId, NodeId};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::Shell;
-use super::call::Call;
+use super::call::{Call, Reply};
 
 /// Transfers under way at once: while one is, its group takes no writes.
 const TRANSFERS_AT_ONCE: usize = 4;
+
+/// For a node to say whether it is drained; one that says nothing is taken for not drained.
+const DRAINED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One group to be spread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +33,8 @@ impl Shell {
     /// them.
     pub(super) async fn spread(self: &Arc<Self>, deadline: Instant) -> Spread {
         let directory = self.directory.state();
-        let mut placed = self.placed(&directory);
+        let drained = self.drained(deadline).await;
+        let mut placed = self.placed(&directory, &drained);
         let moves = plan(&mut placed);
         let mut spread = Spread {
             leaders: BTreeMap::new(),
@@ -59,7 +63,7 @@ impl Shell {
                 }
             }
         }
-        for placed in self.placed(&directory) {
+        for placed in self.placed(&directory, &drained) {
             let to = spread.moved.iter().find(|moved| moved.fsm == placed.fsm);
             let leader = to.map_or(placed.leader.0, |moved| moved.to);
             *spread.leaders.entry(leader).or_default() += 1;
@@ -67,8 +71,33 @@ impl Shell {
         spread
     }
 
+    /// The nodes that say of themselves that they are drained.
+    async fn drained(self: &Arc<Self>, deadline: Instant) -> BTreeSet<NodeId> {
+        let deadline = deadline.min(Instant::now() + DRAINED_PATIENCE);
+        let mut asked = JoinSet::new();
+        for node in self.all_nodes() {
+            let shell = Arc::clone(self);
+            asked.spawn(async move {
+                let drained = if node == shell.node {
+                    *shell.draining.borrow()
+                } else {
+                    let answer = shell.ask(node, &Call::Draining, deadline).await;
+                    matches!(answer, Ok(Reply::Draining { on: true }))
+                };
+                (node, drained)
+            });
+        }
+        let mut drained = BTreeSet::new();
+        while let Some(answer) = asked.join_next().await {
+            if let Ok((node, true)) = answer {
+                drained.insert(node);
+            }
+        }
+        drained
+    }
+
     /// The groups whose leader this node knows.
-    fn placed(&self, directory: &DirectoryState) -> Vec<Placed> {
+    fn placed(&self, directory: &DirectoryState, drained: &BTreeSet<NodeId>) -> Vec<Placed> {
         let fsms = directory.fsms.iter().filter(|(_, fsm)| !fsm.retiring);
         let placed = fsms.filter_map(|(name, fsm)| {
             let status = self.views.get(fsm.group)?;
@@ -79,19 +108,27 @@ impl Shell {
                 fsm: name.clone(),
                 group: fsm.group,
                 leader: self.leader(fsm.group)?,
-                candidates: preferred(directory, voters),
+                candidates: preferred(directory, drained, voters),
             })
         });
         placed.collect()
     }
 }
 
-/// Those of the voters that stay and have the highest priority among them.
-fn preferred(directory: &DirectoryState, voters: BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+/// Those of the voters that stay and have the highest priority among them. A drained one counts
+/// only if all are.
+fn preferred(
+    directory: &DirectoryState,
+    drained: &BTreeSet<NodeId>,
+    voters: BTreeSet<NodeId>,
+) -> BTreeSet<NodeId> {
     let nodes = &directory.members.nodes;
     let priority = |node: &NodeId| nodes.get(node).map_or(DEFAULT_PRIORITY, |n| n.priority);
     let stays = |node: &NodeId| nodes.get(node).is_none_or(|node| !node.leaving);
-    let staying: BTreeSet<_> = voters.into_iter().filter(stays).collect();
+    let mut staying: BTreeSet<_> = voters.into_iter().filter(stays).collect();
+    if staying.iter().any(|node| !drained.contains(node)) {
+        staying.retain(|node| !drained.contains(node));
+    }
     let highest = staying.iter().map(priority).max();
     let preferred = staying.into_iter();
     preferred

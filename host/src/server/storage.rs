@@ -57,10 +57,10 @@ pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Sto
         bail!(
             "the data folder {} is empty, but this node has run before: its data is lost. \
              Bring the folder back; if it is gone, this node must not come back under the id {1}, \
-             because it no longer knows what it has voted for and acknowledged: run `coracle \
-             members replace n{1}` on another node and start a new one with the ticket",
+             because it no longer knows what it has voted for and acknowledged. {2}",
             folder.display(),
-            config.node
+            config.node,
+            another_instead(config.node),
         );
     }
     info!(folder = %folder.display(), "opening the log; after a crash it is read in full");
@@ -83,13 +83,21 @@ pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Sto
     })
 }
 
+/// How a new node takes the place of one that must not come back.
+fn another_instead(node: u64) -> String {
+    format!(
+        "Let a new one join: `coracle token create join --role learner` on another node, `coracle \
+         start --join TICKET --data-dir NEW_FOLDER`, then `coracle members replace n{node} NEW`"
+    )
+}
+
 /// What is lost does not come back by itself.
 fn advise(error: LogError, node: u64) -> anyhow::Error {
     let remedy = match &error {
         LogError::Lost { .. } | LogError::Damaged { .. } => format!(
-            ". This node must not go on under its id. While a majority of the others runs: \
-             `coracle members replace n{node}` there, then start a new node with the ticket. If \
-             none does: `coracle recover`"
+            ". This node must not go on under its id. While a majority of the others runs another \
+             can take its place. {}. If none runs: `coracle recover`",
+            another_instead(node)
         ),
         _ => String::new(),
     };

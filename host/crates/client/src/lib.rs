@@ -24,7 +24,7 @@ pub use key::random_key;
 pub use members::{
     ChangeMember, ChangeParameters, CreateToken, InvalidRole, MemberChange, MemberChanged,
     MemberInfo, MemberList, MemberRole, PlaceFsm, Placed, TokenCreated, TokenInfo, TokenList,
-    TokenRevoked,
+    TokenRevoked, node_id,
 };
 pub use model::{
     ChainHead, Check, CreateFsm, DigestHex, FsmInfo, FsmList, FsmState, FsmStatus, InvalidDigest,

@@ -367,6 +367,13 @@ pub struct Placed {
     pub nodes: Option<Vec<u64>>,
 }
 
+/// The id of a node as people write it: `4` or `n4`.
+pub fn node_id(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix('n').unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,10 @@ pub(super) async fn run(start: &Start, ticket: Ticket, path: &Path) -> Result<()
     let mut others = Vec::new();
     if folder.has_joined() {
         console::say(&format!("{} has joined already", path.display()));
+        let config = Config::load(&folder.config())?;
+        for unused in unused(start, &config) {
+            console::say(&unused);
+        }
     } else {
         ticket.check(SystemTime::now())?;
         let label = format!("joining {}", ticket.cluster);
@@ -50,6 +54,26 @@ pub(super) async fn run(start: &Start, ticket: Ticket, path: &Path) -> Result<()
     server::run_with(config, log, |service| watch(service, others))
         .await
         .map_err(|e| Failure::other(format!("{e:#}")))
+}
+
+/// What was asked for and is not so: a node that has joined is what its configuration says.
+fn unused(start: &Start, config: &Config) -> Vec<String> {
+    let listen = &config.listen;
+    let addresses = [
+        ("--quic", start.quic, listen.quic),
+        ("--http", start.http, listen.http),
+    ];
+    let moved = addresses.into_iter().filter_map(|(option, wanted, is)| {
+        let wanted = wanted.filter(|wanted| *wanted != is)?;
+        Some(format!(
+            "{option} {wanted} is not used: it stays at {is}; to move it, change `listen` and its \
+             entry of `peers` in its configuration"
+        ))
+    });
+    let named = start.name.as_ref();
+    let named =
+        named.map(|name| format!("--name {name} is not used: names are given when joining"));
+    moved.chain(named).collect()
 }
 
 /// Shows how the node catches up, until it is what its ticket makes of it.
@@ -102,7 +126,9 @@ impl From<JoinFailure> for Failure {
         let exit = match &failure {
             JoinFailure::Refused(_) => Exit::Forbidden,
             JoinFailure::NoAnswer { .. } => Exit::NoEndpoint,
-            JoinFailure::Ports | JoinFailure::Folder(FolderError::InUse(_)) => Exit::Usage,
+            JoinFailure::Ports
+            | JoinFailure::Listen { .. }
+            | JoinFailure::Folder(FolderError::InUse(_)) => Exit::Usage,
             JoinFailure::Folder(_) | JoinFailure::Answer(_) => Exit::Other,
         };
         Self::new(exit, failure.to_string())

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::super::Shell;
 use super::super::call::{Call, Failure, Reply};
-use super::super::execute::directory_refusal;
+use super::super::execute::{directory_refusal, refused_as};
 use super::super::service::NodeService;
 use super::super::storage::fill_random;
 use super::list::{node_role, role, tolerance};
@@ -194,6 +194,10 @@ impl Shell {
         let before = tolerance(&system.raft.configuration, |node| is_active(&system, node));
         let state = self.directory.state();
         let voters = voters_after(&state, &command);
+        if let DirectoryCommand::SetNodeRole { node, .. } = &command {
+            let staying = state.members.check_staying(*node);
+            staying.map_err(|refusal| refused_as(&refusal.to_string()))?;
+        }
         if takes_vote(&command) && !force {
             check_quorum(&system, &voters)?;
         }

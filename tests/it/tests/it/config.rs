@@ -1,5 +1,6 @@
 //! Settings that change while nodes run.
 
+use coracle_client::MemberRole;
 use coracle_it::{Cluster, eventually};
 
 fn value(cluster: &Cluster, node: u64, key: &str) -> (String, String) {
@@ -52,13 +53,37 @@ fn the_log_shows_more_as_soon_as_it_is_told_to() {
 #[test]
 fn what_cannot_change_says_why_and_what_to_do() {
     let cluster = Cluster::start(1);
-    for (key, code, hint) in [
-        ("storage.cache_bytes", 6, "restart the node"),
-        ("raft.hartbeat_ms", 5, "did you mean raft.heartbeat_ms?"),
+    for (key, value, code, hint) in [
+        ("storage.cache_bytes", "5", 6, "restart the node"),
+        (
+            "raft.hartbeat_ms",
+            "5",
+            5,
+            "did you mean raft.heartbeat_ms?",
+        ),
+        ("log.level", "", 1, "it is empty"),
+        ("log.level", "loud=quiet=x", 1, "log.level"),
     ] {
-        let output = cluster.coracle(&["config", "set", key, "5"]);
+        let output = cluster.coracle(&["config", "set", key, value]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(hint), "{said}");
     }
+}
+
+#[test]
+fn a_change_for_all_nodes_reaches_a_witness_too() {
+    let mut cluster = Cluster::start(1);
+    let witness = cluster.join(MemberRole::Witness);
+
+    let changed = cluster.run(
+        cluster
+            .client_of(&[1])
+            .set_config([("snapshot.entries".to_owned(), 77.into())].into(), true),
+    );
+
+    let nodes = changed.unwrap().nodes;
+    assert!(nodes.iter().all(|node| node.ok), "{nodes:?}");
+    let nodes: Vec<u64> = nodes.iter().map(|node| node.node).collect();
+    assert_eq!(nodes, [1, witness]);
 }

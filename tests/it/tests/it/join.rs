@@ -1,9 +1,9 @@
 //! Tickets, good ones and others.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use coracle_client::{CreateToken, MemberRole};
-use coracle_it::{Cluster, eventually};
+use coracle_it::{Cluster, binary, eventually};
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -115,4 +115,30 @@ fn a_ticket_of_another_cluster_is_noticed_before_anything_is_sent() {
         stderr(&output)
     );
     assert!(!other.log(1).contains("wants to join"));
+}
+
+#[test]
+fn a_node_that_could_not_serve_does_not_become_a_member() {
+    let cluster = Cluster::start(1);
+    let ticket = cluster.ticket(MemberRole::Voter);
+    let (quic, http) = cluster.addresses(2);
+    let (_, taken) = cluster.addresses(1);
+    let folder = cluster.folder().join("n2");
+    let folder = folder.to_str().unwrap();
+    for (quic, http, name, hint) in [
+        (&quic, &taken, "blue", "choose another with --http"),
+        (&quic, &"192.0.2.1:7401".to_owned(), "blue", "--http"),
+        (&"192.0.2.1:7400".to_owned(), &http, "blue", "--quic"),
+        (&quic, &http, "n1", "choose another with --name"),
+    ] {
+        let output = Command::new(binary())
+            .args(["start", "--join", &ticket, "--data-dir", folder])
+            .args(["--quic", quic, "--http", http, "--name", name])
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains(hint), "{}", stderr(&output));
+    }
+    let list = eventually("the list of the leader", || cluster.members());
+    assert_eq!(list.members.len(), 1, "{list:?}");
 }

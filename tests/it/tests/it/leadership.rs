@@ -1,6 +1,6 @@
 //! Leadership handed over, taken and spread by an operator.
 
-use coracle_client::LeaderOrder;
+use coracle_client::{LeaderOrder, MemberRole};
 use coracle_it::{Cluster, Load, eventually};
 
 fn order(to: Option<u64>) -> LeaderOrder {
@@ -54,9 +54,11 @@ fn one_that_is_no_member_gets_no_leadership_and_the_leader_stays() {
     cluster.create_fsm("kv", "kv", &[]);
     cluster.wait_for_fsm_leader("kv");
 
-    let output = cluster.coracle(&["leader", "transfer", "9", "--fsm", "kv"]);
+    let output = cluster.coracle(&["leader", "transfer", "n9", "--fsm", "kv"]);
 
     assert_eq!(output.status.code(), Some(6));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("n9 has no vote there"), "{said}");
     cluster.coracle_ok(&["leader", "verify", "--fsm", "kv"]);
     cluster.coracle_ok(&["apply", "kv", "put", "a", "1"]);
 }
@@ -93,4 +95,32 @@ fn leaders_are_spread_over_the_nodes() {
     assert_eq!(spread.failed, Vec::new());
     let counts: Vec<u64> = spread.leaders.values().copied().collect();
     assert_eq!(counts, [2, 2, 2], "{spread:?}");
+}
+
+#[test]
+fn a_witness_is_told_at_once_that_it_cannot_lead_an_fsm() {
+    let mut cluster = Cluster::start(1);
+    cluster.create_fsm("kv", "kv", &[]);
+    let witness = cluster.join(MemberRole::Witness);
+
+    let refused = cluster.run(cluster.client_of(&[witness]).campaign(&order(None)));
+
+    let error = refused.expect_err("a witness never leads").to_string();
+    assert!(error.contains("never leads; n1 can"), "{error}");
+}
+
+#[test]
+fn a_drained_node_gets_no_leaders_when_they_are_spread() {
+    let cluster = Cluster::start(3);
+    for name in ["f1", "f2", "f3", "f4"] {
+        cluster.create_fsm(name, "kv", &[]);
+        cluster.wait_for_fsm_leader(name);
+    }
+    cluster.run(cluster.client_of(&[1]).drain(true)).unwrap();
+
+    let spread = cluster.run(cluster.client_of(&[2]).spread_leaders());
+
+    let spread = spread.unwrap();
+    assert_eq!(spread.leaders.get(&1), None, "{spread:?}");
+    assert!(spread.moved.iter().all(|moved| moved.to != 1), "{spread:?}");
 }

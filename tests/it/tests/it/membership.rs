@@ -65,6 +65,9 @@ fn a_removed_node_stops_and_does_not_come_back() {
     assert!(cluster.log(3).contains("n3 was removed from the cluster"));
     let list = eventually("the list of the leader", || cluster.members());
     assert_eq!(list.members.len(), 2);
+    let promoted = cluster.coracle(&["members", "promote", "n3", "--role", "witness"]);
+    let said = String::from_utf8_lossy(&promoted.stderr).into_owned();
+    assert!(said.contains("node 3 was removed"), "{said}");
 }
 
 #[test]

@@ -107,6 +107,63 @@ fn a_restore_that_the_plugin_refuses_changes_nothing() {
 }
 
 #[test]
+fn a_replica_starts_again_after_a_refused_restore_whose_file_is_gone() {
+    let mut cluster = Cluster::start(1);
+    cluster.create_fsm("count", "counter", &[]);
+    cluster.create_fsm("kv", "kv", &[]);
+    cluster.coracle_ok(&["apply", "kv", "put", "a", "1"]);
+    let file = save(&cluster, "count", "count.snapshot");
+    let refused = cluster.coracle(&["snapshot", "restore", "kv", "--from", text(&file)]);
+    assert_eq!(refused.status.code(), Some(9), "{}", said(&refused));
+    // The next file takes its place.
+    let other = save(&cluster, "kv", "kv.snapshot");
+    cluster.coracle_ok(&["snapshot", "restore", "kv", "--from", text(&other)]);
+    let refused = cluster.coracle(&["snapshot", "restore", "count", "--from", text(&other)]);
+    assert_eq!(refused.status.code(), Some(9), "{}", said(&refused));
+    coracle_it::eventually("a snapshot behind the refused restore", || {
+        let list = cluster.coracle_ok(&["snapshot", "list", "count"]);
+        match list.lines().count() {
+            0..3 => Err(list),
+            _ => Ok(()),
+        }
+    });
+
+    cluster.kill(1);
+    for file in std::fs::read_dir(cluster.data(1).join("snapshots")).unwrap() {
+        let path = file.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "image")
+        {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    cluster.start_node(1);
+
+    cluster.wait_for_fsm_leader("count");
+    assert_eq!(cluster.coracle_ok(&["query", "count", "get"]).trim(), "0");
+}
+
+#[test]
+fn a_new_fsm_from_a_snapshot_never_takes_the_place_of_one_that_is_there() {
+    let cluster = Cluster::start(1);
+    cluster.create_fsm("kv", "kv", &[]);
+    cluster.coracle_ok(&["apply", "kv", "put", "a", "1"]);
+    let file = save(&cluster, "kv", "kv.snapshot");
+    cluster.coracle_ok(&["apply", "kv", "put", "a", "2"]);
+
+    let again = cluster.coracle(&["fsm", "create", "kv", "--from-snapshot", text(&file)]);
+
+    assert_eq!(again.status.code(), Some(6), "{}", said(&again));
+    assert!(
+        said(&again).contains("coracle snapshot restore kv"),
+        "{}",
+        said(&again)
+    );
+    assert_eq!(get(&cluster, "kv", "a"), "2");
+}
+
+#[test]
 fn a_damaged_file_is_found_before_anything_is_sent() {
     let cluster = Cluster::start(1);
     cluster.create_fsm("kv", "kv", &[]);

@@ -331,6 +331,14 @@ impl Members {
         }
     }
 
+    /// Whether a node is there to stay, and if not why.
+    ///
+    /// # Errors
+    /// It is on its way out, was removed, or never was.
+    pub fn check_staying(&self, id: NodeId) -> Result<(), Refusal> {
+        self.staying(id).map(|_| ())
+    }
+
     fn staying(&self, id: NodeId) -> Result<&Node, Refusal> {
         match self.nodes.get(&id) {
             Some(node) if node.leaving => Err(Refusal::Leaving { node: id.0 }),

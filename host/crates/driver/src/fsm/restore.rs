@@ -36,7 +36,13 @@ impl Worker {
         }
         match self.try_restore(entry, environment, &spec, image) {
             Ok(digest) => Ok((DONE, Some(digest))),
-            Err(Trouble::Guest(failure)) => Ok(self.keep_old(&failure, fuel)),
+            Err(Trouble::Guest(failure)) => {
+                let concluded = self.keep_old(&failure, fuel);
+                // Whoever comes by this entry again finds out by the image, which is not kept for
+                // long; behind a checkpoint nobody does.
+                self.due.urgent = true;
+                Ok(concluded)
+            }
             Err(Trouble::Stop(stop)) => Err(stop),
         }
     }

@@ -83,7 +83,8 @@ pub(super) struct Due {
     pub(super) bytes: u64,
     /// Fuel the instance had used at that attempt.
     pub(super) fuel: u64,
-    /// A command failed since, or the history does not begin with a snapshot of its own plugin.
+    /// A command or a restore failed since, or the history does not begin with a snapshot of its
+    /// own plugin.
     pub(super) urgent: bool,
 }
 

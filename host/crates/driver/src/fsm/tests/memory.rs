@@ -98,12 +98,17 @@ impl MemorySnapshots {
         *other.files.lock().unwrap() = self.files.lock().unwrap().clone();
     }
 
-    /// Changes the stored sessions of every file.
-    pub(super) fn damage_sessions(&self) {
+    /// Changes a section of every file.
+    pub(super) fn damage(&self, section: Section) {
         for file in self.files.lock().unwrap().values_mut() {
-            let sessions = file.sections.entry(Section::Sessions as u8).or_default();
-            sessions.push(1);
+            let bytes = file.sections.entry(section as u8).or_default();
+            bytes.insert(0, u8::MAX);
         }
+    }
+
+    /// As at the beginning of the next upload.
+    pub(super) fn remove_images(&self) {
+        self.images.lock().unwrap().clear();
     }
 }
 

@@ -3,7 +3,7 @@
 use super::rig::{GROUP, Rig, ok, outcome};
 use crate::fsm::WorkerState;
 use crate::task::{Answer, HostEntry, NotApplied, Outcome, Report, Task};
-use crate::{Digest, FailureClass, SnapshotRef};
+use crate::{Digest, FailureClass, Section, SnapshotRef};
 
 /// An image of a state in which `a` is 1 and the command with the key `k` is remembered.
 fn image(rig: &mut Rig) -> SnapshotRef {
@@ -102,6 +102,34 @@ fn a_restore_that_the_guest_refuses_keeps_the_old_state() {
 }
 
 #[test]
+fn a_checkpoint_follows_a_refused_restore_so_that_nobody_needs_the_image_again() {
+    let mut source = Rig::created(&[]);
+    let image = image(&mut source);
+    source.snapshots.damage(Section::State);
+    let mut rig = Rig::created(&[]);
+    source.snapshots.copy_to(&rig.snapshots);
+    rig.snapshots.add_image(&image);
+    rig.commands(&["put a 2"]);
+
+    let refused = outcome(rig.host(restore(&image)));
+    assert!(
+        matches!(refused, Outcome::HostEntryFailed { .. }),
+        "{refused:?}"
+    );
+    let due = Report::CheckpointDue {
+        group: GROUP,
+        urgent: true,
+    };
+    assert!(rig.reports.contains(&due), "{:?}", rig.reports);
+
+    rig.checkpoint();
+    rig.snapshots.remove_images();
+    rig.restart();
+    assert_eq!(rig.status().state, WorkerState::Running);
+    assert_eq!(rig.ask("get a"), "2");
+}
+
+#[test]
 fn a_fresh_start_from_an_image_is_refused_once_a_command_was_applied() {
     let mut rig = Rig::created(&[]);
     let image = image(&mut rig);
@@ -173,7 +201,7 @@ fn a_damaged_snapshot_is_waited_out_and_replaced_by_a_newer_one() {
     rig.commands(&["append a 2"]);
     let mut sound = rig.twin();
     let newer = sound.checkpoint();
-    rig.snapshots.damage_sessions();
+    rig.snapshots.damage(Section::Sessions);
 
     rig.restart();
     rig.run();
