@@ -84,7 +84,7 @@ fn guard() -> Result<ExitCode, Failure> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         loop {
-            thaw(&frozen);
+            thaw(&frozen, now());
             if let Some(status) = inmate.try_wait()? {
                 return Ok(status);
             }
@@ -95,6 +95,8 @@ fn guard() -> Result<ExitCode, Failure> {
             }
         }
     });
+    // The inmate may have been killed: its nodes cannot end as long as they wait for a disk.
+    thaw(&frozen, u64::MAX);
     let _gone = std::fs::remove_dir_all(&frozen);
     let status = status.map_err(|error| Failure::harness("wait for the inmate", error))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
@@ -108,8 +110,8 @@ fn frozen_folder() -> PathBuf {
     std::env::temp_dir().join(format!("coracle-chaos-{}", std::process::id()))
 }
 
-/// Thaws what has been frozen for long enough. Each file names a mount point; its age counts.
-fn thaw(folder: &Path) {
+/// Thaws what was to be frozen until `now`. Each file names a time and a mount point.
+fn thaw(folder: &Path, now: u64) {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
@@ -120,7 +122,7 @@ fn thaw(folder: &Path) {
         let Some((until, mount)) = text.split_once(' ') else {
             continue;
         };
-        if until.parse().is_ok_and(|until: u64| until <= now()) {
+        if until.parse().is_ok_and(|until: u64| until <= now) {
             let _thawed = Command::new("fsfreeze").args(["-u", mount]).status();
             let _gone = std::fs::remove_file(entry.path());
         }

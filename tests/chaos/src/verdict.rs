@@ -119,9 +119,12 @@ fn chains(folder: &Path, verdict: &mut Verdict) -> Result<(), Failure> {
     Ok(())
 }
 
-/// In the end all have applied the same and come to the same.
+/// In the end all have applied the same and come to the same. A run that failed has no such end.
 fn ends(folder: &Path, verdict: &mut Verdict) -> Result<(), Failure> {
     let path = folder.join(FINAL);
+    if !path.exists() {
+        return Ok(());
+    }
     let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
     let ends: Vec<Last> = serde_json::from_str(&text).map_err(|error| unreadable(&path, error))?;
     for pair in ends.windows(2) {
@@ -146,4 +149,110 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn unreadable(path: &Path, error: impl std::fmt::Display) -> Failure {
     Failure::harness(format!("read {}", path.display()), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use coracle_history::{Action, Outcome, ReadKind, Recorder};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A run in which `a` was put at index 5 and read.
+    fn folder(seen: &[Seen], ends: &[Last], read: Outcome) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [HISTORIES, CHAINS] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let lines: Vec<String> = seen
+            .iter()
+            .map(|seen| serde_json::to_string(seen).unwrap())
+            .collect();
+        let chains = folder.path().join(CHAINS).join("n1.ndjson");
+        std::fs::write(chains, lines.join("\n")).unwrap();
+        let text = serde_json::to_string(ends).unwrap();
+        std::fs::write(folder.path().join(FINAL), text).unwrap();
+        let mut client = Recorder::new(1);
+        let put = client.invoke(10, "kv", "a", Action::Put("1".into()), None);
+        client.answered(put, 20, 5, Outcome::Done);
+        let get = client.invoke(30, "kv", "a", Action::Read(ReadKind::Linearizable), None);
+        client.answered(get, 40, 6, read);
+        let history = History {
+            origin: "a test".into(),
+            operations: client.into_operations(),
+            log: None,
+        };
+        let file = folder.path().join(HISTORIES).join("client-1.ndjson");
+        history.write(&mut File::create(file).unwrap()).unwrap();
+        folder
+    }
+
+    fn head(node: u64, head: &str) -> Seen {
+        Seen::Head {
+            node,
+            group: 5,
+            index: 7,
+            head: head.into(),
+        }
+    }
+
+    fn leads(node: u64, term: u64) -> Seen {
+        Seen::Leads {
+            node,
+            group: 5,
+            term,
+        }
+    }
+
+    fn last(node: u64, index: u64, head: &str) -> Last {
+        Last {
+            node,
+            index,
+            head: head.into(),
+        }
+    }
+
+    fn right() -> Outcome {
+        Outcome::Value("1".into())
+    }
+
+    fn only_violation(folder: &TempDir) -> String {
+        let mut violations = check(folder.path()).unwrap().violations;
+        assert_eq!(violations.len(), 1, "{violations:?}");
+        violations.remove(0)
+    }
+
+    #[test]
+    fn a_good_run_has_no_violation() {
+        let seen = [head(1, "x"), head(2, "x"), leads(1, 3), leads(2, 4)];
+        let ends = [last(1, 9, "y"), last(2, 9, "y")];
+        let verdict = check(folder(&seen, &ends, right()).path()).unwrap();
+        assert_eq!(verdict.violations, Vec::<String>::new());
+        assert_eq!((verdict.compared, verdict.terms), (1, 2));
+        assert_eq!(verdict.history.map(|report| report.operations), Some(2));
+    }
+
+    #[test]
+    fn nodes_that_differ_at_an_index_are_named() {
+        let found = only_violation(&folder(&[head(1, "x"), head(2, "y")], &[], right()));
+        assert_eq!(found, "g5 index 7: n2 has the head y, n1 has x");
+    }
+
+    #[test]
+    fn two_leaders_of_a_term_are_named() {
+        let found = only_violation(&folder(&[leads(1, 3), leads(3, 3)], &[], right()));
+        assert_eq!(found, "g5 term 3: n1 and n3 have both led");
+    }
+
+    #[test]
+    fn nodes_that_end_differently_are_named() {
+        let ends = [last(1, 9, "x"), last(2, 9, "y")];
+        let found = only_violation(&folder(&[], &ends, right()));
+        assert!(found.starts_with("in the end n1 is at index 9"), "{found}");
+    }
+
+    #[test]
+    fn a_read_that_misses_an_acknowledged_write_is_found() {
+        only_violation(&folder(&[], &[], Outcome::Missing));
+    }
 }
