@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::lease::Lease;
 use crate::mutant::mutant;
-use crate::{Config, DEFAULT_PRIORITY, Instant};
+use crate::{Config, DEFAULT_PRIORITY, Instant, TimeView};
 
 /// When what is due. Two clocks always compare equal and hash to nothing, so that a model checker
 /// that merges equal states is not kept apart by time, and exhaustive slices stay finite.
@@ -110,6 +110,17 @@ impl Clock {
     pub(crate) fn heard_leader(&mut self) {
         self.heard = self.now;
         self.restart_election();
+    }
+
+    /// See [`TimeView`].
+    pub(crate) fn view(&self, config: &Config, now: Instant) -> TimeView {
+        let left = |until: Instant| until.since(now);
+        TimeView {
+            since_heard: now.since(self.heard).min(config.election_timeout),
+            promise_left: self.promised.map_or(Duration::ZERO, left),
+            election_left: left(self.election),
+            lease: self.lease.view(config, now),
+        }
     }
 
     /// Whether the leader was heard within the minimum election timeout (thesis §4.2.3).

@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::leader::Leader;
 use crate::mutant::mutant;
 use crate::quorum::committed_index;
-use crate::{Configuration, Instant, ReplicaId};
+use crate::{Config, Configuration, Instant, LeaseView, ReplicaId};
 
 /// Rounds whose beginning is remembered. The answer to an older one promises nothing that counts.
 const MAX_ROUNDS: usize = 64;
@@ -45,6 +45,20 @@ impl Lease {
         let until = self.rounds[at].1 + hold;
         let known = self.promises.entry(from).or_default();
         *known = until.max(*known);
+    }
+
+    /// What still can count at `now`: a round that is older than any promise made in it is over.
+    pub(crate) fn view(&self, config: &Config, now: Instant) -> LeaseView {
+        let ages = self.rounds.iter();
+        let ages = ages.map(|(round, began)| (*round, now.since(*began)));
+        let left = self.promises.iter();
+        let left = left.map(|(id, until)| (*id, until.since(now)));
+        LeaseView {
+            rounds: ages
+                .filter(|(_, age)| *age < config.election_timeout)
+                .collect(),
+            promises: left.filter(|(_, left)| !left.is_zero()).collect(),
+        }
     }
 
     /// Until when a quorum, `own` included, keeps its promises.

@@ -74,4 +74,4 @@ pub use input::{Input, ReadMode, TimeoutKind};
 pub use instant::Instant;
 pub use message::{AppendOutcome, Envelope, Message, VoteKind};
 pub use raft::Raft;
-pub use status::{PeerStatus, ProgressState, Role, Status};
+pub use status::{LeaseView, PeerStatus, ProgressState, Role, Status, TimeView};

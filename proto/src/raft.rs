@@ -13,9 +13,9 @@ use crate::role::{Follower, State};
 use crate::transfer::Transfer;
 use crate::writes::Writes;
 use crate::{
-    Config, Configuration, Effect, Effects, Entry, Index, Initial, Input, Instant, LogId, NodeId,
-    PersistId, ProposalId, ReadId, ReadMode, RefuseReason, ReplicaId, Role, Settings, Status, Term,
-    TransferOutcome,
+    Config, Configuration, Effect, Effects, Entry, HardState, Index, Initial, Input, Instant,
+    LogId, NodeId, PersistId, ProposalId, ReadId, ReadMode, RefuseReason, ReplicaId, Role,
+    Settings, Status, Term, TimeView, TransferOutcome,
 };
 
 /// The Raft state machine of one replica of one group.
@@ -137,6 +137,26 @@ impl Raft {
     /// What this replica is in its term; cheaper than [`status`](Self::status).
     pub fn role(&self) -> Role {
         self.state.role()
+    }
+
+    /// Term and vote, durable or not; cheaper than [`status`](Self::status).
+    pub fn hard_state(&self) -> HardState {
+        self.core.hard_state
+    }
+
+    /// The commit index; cheaper than [`status`](Self::status).
+    pub fn commit(&self) -> Index {
+        self.core.commit
+    }
+
+    /// The configuration in force: the last in the log, committed or not.
+    pub fn configuration(&self) -> &Configuration {
+        self.core.log.configuration()
+    }
+
+    /// What later steps depend on of time, as seen from `now`.
+    pub fn time_view(&self, now: Instant) -> TimeView {
+        self.core.clock.view(&self.core.config, now)
     }
 
     /// The known leader of the term.

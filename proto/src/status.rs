@@ -1,5 +1,7 @@
 //! Pictures of the core.
 
+use std::time::Duration;
+
 use crate::{Configuration, HardState, Index, LogId, ReplicaId};
 
 /// What this replica is in its term.
@@ -74,4 +76,27 @@ pub struct Status {
     pub quiet: bool,
     /// On a leader: the peers, ascending by id.
     pub peers: Vec<PeerStatus>,
+}
+
+/// Everything about time that later steps depend on, relative to some moment. Deadlines are no part
+/// of what makes two cores equal; a model checker that lets time pass tells them apart by this.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TimeView {
+    /// Since the leader was last heard; the election timeout if that is longer ago.
+    pub since_heard: Duration,
+    /// How long this replica still helps to elect nobody.
+    pub promise_left: Duration,
+    /// How long the election timer still runs; zero once it is due.
+    pub election_left: Duration,
+    /// What a leader knows of its lease.
+    pub lease: LeaseView,
+}
+
+/// What a leader knows of its lease, relative to some moment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LeaseView {
+    /// Rounds in which promises may still be made that count, and how long ago they began.
+    pub rounds: Vec<(u64, Duration)>,
+    /// How long each peer's promise still lasts.
+    pub promises: Vec<(ReplicaId, Duration)>,
 }

@@ -3,6 +3,7 @@
 mod chaos; // real faults on real processes
 mod demo; // builds a node and runs its demo
 mod fuzz; // looks for inputs that break a decoder
+mod model; // searches slices of what the core can do
 mod plugins; // builds the components
 mod runs; // runs other programs and says so
 mod test; // everything there is to test
@@ -26,6 +27,7 @@ const USAGE: &str = "usage: cargo xtask VERB
                               real faults on real processes; arguments go to `coracle-chaos`
   fuzz [TARGET] [--minutes M] look for inputs that break a decoder, optimised; all targets or those
                               whose name holds TARGET
+  model [SLICE ...]           search slices of what the core can do to their end; --list names them
   bench [ARGS]                run the benchmarks; arguments go to `coracle-bench`
 ";
 
@@ -54,6 +56,7 @@ fn run(verb: &str, rest: &[String]) -> Result<(), Failure> {
         "sim" => test::simulate(rest),
         "chaos" => chaos::run(rest),
         "fuzz" => fuzz::run(rest),
+        "model" => model::search(rest),
         "bench" => test::bench(rest),
         "test" => alone(verb, rest).and_then(|()| test::run()),
         "verify" => alone(verb, rest).and_then(|()| verify::run()),

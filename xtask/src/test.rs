@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use crate::{
     chaos,
     demo::build_programs,
-    plugins,
+    model, plugins,
     runs::{Failure, say, step},
     workspace::{cargo, peers},
 };
@@ -24,6 +24,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         "playing the same schedules on the core and on the raft crate",
         &mut peers("test --quiet -p coracle-differential")?,
     )?;
+    model::test()?;
     step(
         "building the core for wasm, as a proof that it does no IO",
         &mut cargo("build -p coracle-proto --target wasm32-wasip2"),

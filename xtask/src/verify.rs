@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::{
     plugins,
     runs::{Failure, say, step},
-    workspace::{cargo, peers, root},
+    workspace::{cargo, model, peers, root},
 };
 
 pub(crate) fn run() -> Result<(), Failure> {
@@ -23,6 +23,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     )?;
     let lint = "clippy --workspace --all-targets -- -D warnings";
     step("linting what stands beside other cores", &mut peers(lint)?)?;
+    step(
+        "checking the format of the model",
+        &mut model("fmt --all --check")?,
+    )?;
+    step("linting the model", &mut model(lint)?)?;
     let components = "-p coracle-guest -p hostile -p hostile-describe-trap";
     let how = "--target wasm32-wasip2 --profile plugin -- -D warnings";
     step(

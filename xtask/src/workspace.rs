@@ -31,6 +31,15 @@ pub(crate) fn peers(line: &str) -> Result<Command, Failure> {
     Ok(command)
 }
 
+/// `cargo LINE`, in the workspace of the model checker.
+pub(crate) fn model(line: &str) -> Result<Command, Failure> {
+    let mut command = cargo(line);
+    command
+        .current_dir(root().join("tests/model"))
+        .env("CARGO_TARGET_DIR", target_folder()?.join("model"));
+    Ok(command)
+}
+
 /// Cargo's target folder, wherever its settings put it.
 pub(crate) fn target_folder() -> Result<PathBuf, Failure> {
     let metadata = output(&mut cargo("metadata --no-deps --format-version 1"))?;

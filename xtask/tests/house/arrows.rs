@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("coracle-guest", &[]),
     ("coracle-history", &[]),
+    ("coracle-spec", &[]),
     (
         "coracle-sim",
         &[
@@ -32,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "coracle-history",
             "coracle-log",
             "coracle-proto",
+            "coracle-spec",
         ],
     ),
     ("coracle-switch", &[]),

@@ -1,0 +1,3 @@
+//! Traces, right and wrong.
+
+mod wrong;
