@@ -55,7 +55,7 @@ impl Shell {
         lease: bool,
         deadline: Instant,
     ) -> Result<Index, Failure> {
-        let asked = StdInstant::now();
+        let (asked, began) = (self.freshness.now(), StdInstant::now());
         let call = Call::ReadPoint {
             group: group.0,
             lease,
@@ -63,7 +63,7 @@ impl Shell {
         match self.at_leader(call, deadline).await? {
             Reply::At { index } => {
                 self.freshness.confirmed(group, index, asked);
-                let took = asked.elapsed().as_secs_f64();
+                let took = began.elapsed().as_secs_f64();
                 self.metrics.raft.read_index.observe(took);
                 Ok(index)
             }

@@ -356,7 +356,7 @@ fn assemble(
         alarm: alarm.clone(),
         stopping: watch::Sender::new(false),
         draining: watch::Sender::new(false),
-        freshness: Freshness::default(),
+        freshness: Freshness::start(),
         offers: Mutex::default(),
         recovered: recover::marker(&config.data_dir).map(Into::into),
         settings,

@@ -67,7 +67,8 @@ fn spec_of(version: u64, fails: Option<Failure>) -> MachineSpec {
         Failure::Traps => "trap",
     });
     let restore = restore.map(|how| ("restore".to_owned(), how.to_owned()));
-    let name = ("version".to_owned(), version.to_string());
+    // What `get` answers begins with it; clients take it off again.
+    let name = ("version".to_owned(), format!("{version}:"));
     MachineSpec {
         plugin: Digest([7 + version as u8; 32]),
         config: std::iter::once(name).chain(restore).collect(),

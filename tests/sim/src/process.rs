@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coracle_driver::fsm::native_kv::NativeKvs;
-use coracle_driver::fsm::{Worker, WorkerContext, WorkerOptions};
+use coracle_driver::fsm::{
+    Freshness, Reader as Queries, ReaderOptions, Worker, WorkerContext, WorkerOptions,
+};
 use coracle_driver::{
     Entropy, Event, Floor, Log, LogReader, Machines, Node, Recovered, ReplicaKind, Snapshots, Write,
 };
@@ -73,6 +75,10 @@ pub(crate) struct Running {
     pub(crate) node: Node,
     /// State machines.
     pub(crate) workers: BTreeMap<GroupId, Worker>,
+    /// What answers queries.
+    pub(crate) readers: BTreeMap<GroupId, Queries>,
+    /// How old the states are.
+    pub(crate) freshness: Freshness,
     /// The writer's side of the log.
     pub(crate) log: Box<dyn Log>,
     reader: Arc<dyn LogReader>,
@@ -151,6 +157,8 @@ impl Process {
         let mut running = Running {
             node,
             workers: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            freshness: Freshness::default(),
             log,
             reader,
             room,
@@ -273,8 +281,11 @@ impl Running {
                 ..WorkerOptions::default()
             },
         };
-        let worker = Worker::new(group, context, floor);
+        let worker = Worker::new(group, context.clone(), floor);
+        let options = ReaderOptions::default();
+        let reader = Queries::new(group, context, worker.published(), options);
         self.workers.insert(group, worker);
+        self.readers.insert(group, reader);
     }
 }
 

@@ -7,6 +7,7 @@ mod liveness;
 mod members;
 mod nodes;
 mod notable;
+mod queries;
 mod replace;
 mod transfer;
 
@@ -18,7 +19,7 @@ use coracle_driver::task::{Answer, NotApplied, Outcome, Ticket};
 use coracle_proto::{Envelope, GroupId, NodeId, ReadMode};
 
 use crate::attack::Attack;
-use crate::client::{Ask, Client, Wish};
+use crate::client::{Ask, Client, Found, Wish};
 use crate::invariants::{Check, Invariants, Violation, violated};
 use crate::nemesis::Nemesis;
 use crate::network::Network;
@@ -95,6 +96,8 @@ enum Action {
     },
     /// A client gets an answer.
     Answer { ticket: Ticket, answer: Answer },
+    /// A client gets an answer to a query.
+    Found { ticket: Ticket, found: Found },
     /// A client wakes up: to begin, or because this had no answer.
     Wake {
         client: usize,
@@ -278,7 +281,8 @@ impl World {
         self.strike_later();
         self.run_until(self.plan.safety)?;
         self.heal()?;
-        self.converge()
+        self.converge()?;
+        self.check_history()
     }
 
     fn run_until(&mut self, end: u64) -> Check {
@@ -324,10 +328,11 @@ impl World {
                 group,
                 ticket,
                 ask,
-            } => self.request(to, group, ticket, ask),
+            } => self.request(to, group, ticket, ask)?,
             Action::Answer { ticket, answer } => self.answer(ticket, &answer)?,
+            Action::Found { ticket, found } => self.hears(ticket, &found)?,
             Action::Wake { client, unanswered } => {
-                let wish = self.clients[client].wake(&self.invariants, unanswered);
+                let wish = self.clients[client].wake(self.now, &self.invariants, unanswered);
                 self.grant(client, wish);
             }
             Action::Transfer { id } => self.transfer(id)?,
@@ -371,12 +376,15 @@ impl World {
         (1..=self.plan.groups).map(GroupId)
     }
 
-    fn request(&mut self, to: NodeId, group: GroupId, ticket: Ticket, ask: Ask) {
-        if ask == Ask::Read(ReadMode::Lease) {
+    fn request(&mut self, to: NodeId, group: GroupId, ticket: Ticket, ask: Ask) -> Check {
+        if let Ask::Read { mode, .. } = ask
+            && mode == ReadMode::Lease
+        {
             self.count("lease reads");
         }
         let event = match ask {
-            Ask::Read(mode) => Event::Read {
+            Ask::Query(query) => return self.query(to, group, ticket, query),
+            Ask::Read { mode, .. } => Event::Read {
                 group,
                 mode,
                 ticket,
@@ -388,6 +396,7 @@ impl World {
             },
         };
         self.tell(to, event);
+        Ok(())
     }
 
     fn answer(&mut self, ticket: Ticket, answer: &Answer) -> Check {
@@ -413,7 +422,8 @@ impl World {
         }
         let text = || format!("client {} gets {answer:?}", client + 1);
         self.trace.note(self.now, (1, ticket), text);
-        let wish = self.clients[client].answered(&mut self.invariants, ticket, answer)?;
+        let now = self.now;
+        let wish = self.clients[client].answered(now, &mut self.invariants, ticket, answer)?;
         self.grant(client, wish);
         Ok(())
     }
@@ -435,6 +445,11 @@ impl World {
             }) => {
                 let text = || format!("client {} asks {to} {group} {ask:?}", client + 1);
                 self.trace.note(self.now, (2, to, ticket), text);
+                if let Ask::Read { at, .. } = ask
+                    && let Some(process) = self.processes.get(&at)
+                {
+                    self.clients[client].asked_at(process.clock.at(self.now));
+                }
                 let unanswered = Some(ticket);
                 self.after(timeout, Action::Wake { client, unanswered });
                 if !self.is_heard() {

@@ -19,7 +19,7 @@ pub(crate) fn has_order(history: &History) -> bool {
 
 fn explains(left: &[&Operation], value: Option<&str>) -> bool {
     let must = |operation: &&Operation| operation.returned().is_some();
-    if !left.iter().any(|operation| must(operation)) {
+    if !left.iter().any(must) {
         return true;
     }
     (0..left.len()).any(|next| {

@@ -6,14 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use coracle_driver::FailureClass;
 use coracle_driver::payload::{Body, decode};
-use coracle_driver::task::Outcome;
-use coracle_proto::{Entry, EntryKind, Index};
+use coracle_driver::task::{Command, Outcome};
+use coracle_history::{Action, Logged, Outcome as Said};
+use coracle_proto::{Entry, EntryKind, GroupId, Index};
 
 use super::{Check, violated};
+use crate::client::session_of;
 
 const NAME: &str = "exactly once";
 
-/// The one command without a body of its own; it has no effect.
+/// The one command with neither a key nor a body of its own; it has no effect.
 const TRAP: &str = "trap";
 
 /// What the committed history means.
@@ -21,10 +23,27 @@ const TRAP: &str = "trap";
 pub(super) struct ExactlyOnce {
     created: bool,
     map: BTreeMap<String, String>,
-    keys: BTreeSet<[u8; 16]>,
-    /// By body: every client's command has a body of its own.
-    effects: BTreeMap<Bytes, (Index, Outcome)>,
-    refused: BTreeSet<Bytes>,
+    effects: BTreeMap<Name, (Index, Outcome)>,
+    refused: BTreeSet<Name>,
+    /// All commands since it was created.
+    log: Vec<(Index, u32, Command)>,
+}
+
+/// By what a command is known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Name {
+    Key([u8; 16]),
+    /// Without a key, every client's command has a body of its own.
+    Body(Bytes),
+}
+
+impl Name {
+    fn of(command: &Command) -> Self {
+        match command.key {
+            Some(key) => Self::Key(key),
+            None => Self::Body(command.body.clone()),
+        }
+    }
 }
 
 impl ExactlyOnce {
@@ -42,7 +61,8 @@ impl ExactlyOnce {
             Body::Commands(group) => {
                 for (ordinal, header) in group.headers().iter().enumerate() {
                     let body = Bytes::copy_from_slice(group.body(ordinal));
-                    self.command(entry.index, header.key, body)?;
+                    let key = header.key;
+                    self.command(entry.index, ordinal as u32, Command { body, key })?;
                 }
             }
             Body::Activate(_) | Body::Checkpoint | Body::Retire | Body::Restore { .. } => {}
@@ -50,56 +70,63 @@ impl ExactlyOnce {
         Ok(())
     }
 
-    fn command(&mut self, index: Index, key: Option<[u8; 16]>, body: Bytes) -> Check {
-        let text = String::from_utf8_lossy(&body).into_owned();
-        if self.refused.contains(&body) {
+    fn command(&mut self, index: Index, ordinal: u32, command: Command) -> Check {
+        let name = Name::of(&command);
+        let text = String::from_utf8_lossy(&command.body).into_owned();
+        if self.refused.contains(&name) {
             return violated(
                 NAME,
                 format!("`{text}` is at {index}, but was called not applied"),
             );
         }
-        let repeated = key.is_some_and(|key| self.keys.contains(&key));
-        if !self.created || repeated {
+        if !self.created {
             return Ok(());
         }
-        self.keys.extend(key);
-        let outcome = self.apply(&text);
-        if body == TRAP {
+        self.log.push((index, ordinal, command));
+        if text == TRAP {
             return Ok(());
         }
-        match self.effects.insert(body, (index, outcome)) {
-            Some((first, _)) => violated(
-                NAME,
-                format!("`{text}` takes effect at {first} and at {index}"),
-            ),
-            None => Ok(()),
-        }
+        let outcome = match (&name, self.effects.get(&name)) {
+            (Name::Key(_), Some(_)) => return Ok(()),
+            (Name::Body(_), Some((first, _))) => {
+                return violated(
+                    NAME,
+                    format!("`{text}` takes effect at {first} and at {index}"),
+                );
+            }
+            (_, None) => self.apply(&text),
+        };
+        self.effects.insert(name, (index, outcome));
+        Ok(())
     }
 
     /// The commands that the simulator's clients use, as `NativeKv` means them.
     fn apply(&mut self, text: &str) -> Outcome {
-        match text.split(' ').collect::<Vec<_>>()[..] {
-            ["append", key, value] => {
-                let old = self.map.entry(key.into()).or_default();
-                old.push_str(value);
-                Outcome::Ok(old.clone().into_bytes())
-            }
-            ["put", key, value] => {
-                self.map.insert(key.into(), value.into());
-                Outcome::Ok(Vec::new())
-            }
-            ["trap"] => Outcome::Failed(FailureClass::Trap),
-            _ => Outcome::Refused(b"unknown command".to_vec()),
+        let Some((key, action)) = Action::parse(text) else {
+            return Outcome::Refused(b"unknown command".to_vec());
+        };
+        let results = action.apply(self.map.get(key).map(String::as_str));
+        match results.value {
+            Some(value) => self.map.insert(key.into(), value),
+            None => self.map.remove(key),
+        };
+        match results.outcome {
+            Said::Done => Outcome::Ok(Vec::new()),
+            Said::Value(value) => Outcome::Ok(value.into_bytes()),
+            Said::Missing => Outcome::Refused(b"no such key".to_vec()),
+            Said::Mismatch => Outcome::Refused(b"cas failed".to_vec()),
+            Said::NotANumber => Outcome::Refused(b"not a number".to_vec()),
         }
     }
 
     /// A client was told this.
-    pub(super) fn acknowledged(&self, body: &Bytes, index: Index, outcome: &Outcome) -> Check {
-        let text = String::from_utf8_lossy(body);
-        let trapped = Outcome::Failed(FailureClass::Trap);
-        match self.effects.get(body) {
-            None if body == TRAP && *outcome == trapped => Ok(()),
-            Some((at, ours)) if *at == index && ours == outcome => Ok(()),
+    pub(super) fn acknowledged(&self, command: &Command, index: Index, outcome: &Outcome) -> Check {
+        let text = String::from_utf8_lossy(&command.body);
+        if text == TRAP && *outcome == Outcome::Failed(FailureClass::Trap) {
+            return Ok(());
+        }
+        match self.effects.get(&Name::of(command)) {
+            Some((at, ours)) if *at == index && *ours == unversioned(&text, outcome) => Ok(()),
             Some((at, ours)) => violated(
                 NAME,
                 format!("`{text}` was called {outcome:?} at {index}, but is {ours:?} at {at}"),
@@ -112,18 +139,41 @@ impl ExactlyOnce {
     }
 
     /// A client was told that this is not applied.
-    pub(super) fn refused(&mut self, body: &Bytes) -> Check {
-        if body == TRAP {
+    pub(super) fn refused(&mut self, command: &Command) -> Check {
+        if command.body == TRAP {
             return Ok(());
         }
-        if let Some((at, _)) = self.effects.get(body) {
-            let text = String::from_utf8_lossy(body);
+        let name = Name::of(command);
+        if let Some((at, _)) = self.effects.get(&name) {
+            let text = String::from_utf8_lossy(&command.body);
             return violated(
                 NAME,
                 format!("`{text}` was called not applied, but is at {at}"),
             );
         }
-        self.refused.insert(body.clone());
+        self.refused.insert(name);
         Ok(())
+    }
+
+    /// What is committed, for a history of clients.
+    pub(super) fn log(&self, group: GroupId) -> Vec<Logged> {
+        let logged = |(index, ordinal, command): &(Index, u32, Command)| Logged {
+            group: group.0.to_string(),
+            index: *index,
+            ordinal: *ordinal,
+            session: command.key.map(session_of),
+            body: String::from_utf8_lossy(&command.body).into_owned(),
+        };
+        self.log.iter().map(logged).collect()
+    }
+}
+
+/// The value alone: what `get` answers begins with the version of the state machine.
+fn unversioned(text: &str, outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Ok(value) if text.starts_with("get ") => {
+            Outcome::Ok(crate::client::unversioned(value).to_vec())
+        }
+        outcome => outcome.clone(),
     }
 }

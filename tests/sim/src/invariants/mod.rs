@@ -20,9 +20,9 @@ mod vote_once;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use bytes::Bytes;
-use coracle_driver::task::Outcome;
+use coracle_driver::task::{Command, Outcome};
 use coracle_driver::{Digest, RecoveredGroup, Write, WriteKind};
+use coracle_history::Logged;
 use coracle_proto::{Configuration, Entry, Envelope, GroupId, Index, NodeId, ReplicaId, Term};
 
 use acknowledged::Acknowledged;
@@ -251,7 +251,7 @@ impl Invariants {
     pub fn acknowledged(
         &mut self,
         group: GroupId,
-        body: &Bytes,
+        command: &Command,
         floor: Index,
         index: Index,
         outcome: &Outcome,
@@ -259,7 +259,7 @@ impl Invariants {
         let Some(group) = self.of(group) else {
             return Ok(());
         };
-        group.exactly_once.acknowledged(body, index, outcome)?;
+        group.exactly_once.acknowledged(command, index, outcome)?;
         group.acknowledged.command(floor, index)
     }
 
@@ -272,11 +272,18 @@ impl Invariants {
     }
 
     /// A client was told that its command, which no other attempt repeats, was not applied.
-    pub fn refused(&mut self, group: GroupId, body: &Bytes) -> Check {
+    pub fn refused(&mut self, group: GroupId, command: &Command) -> Check {
         match self.of(group) {
-            Some(group) => group.exactly_once.refused(body),
+            Some(group) => group.exactly_once.refused(command),
             None => Ok(()),
         }
+    }
+
+    /// The committed commands of all groups.
+    pub fn log(&self) -> Vec<Logged> {
+        let groups = self.groups.iter();
+        let logs = groups.map(|(id, group)| group.exactly_once.log(*id));
+        logs.flatten().collect()
     }
 
     /// How many entries of a group are known to be committed.

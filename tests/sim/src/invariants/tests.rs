@@ -1,5 +1,6 @@
 //! Each invariant on a state that is known to be wrong, beside one that is right.
 
+use bytes::Bytes;
 use coracle_driver::payload::encode_commands;
 use coracle_driver::payload::encode_host;
 use coracle_driver::task::{Command, HostEntry};
@@ -153,13 +154,8 @@ fn a_command_has_one_effect_with_one_outcome() {
     .unwrap();
     let ok = |text: &str| Outcome::Ok(text.into());
     let told = |world: &mut Invariants, body: &'static str, index, outcome| {
-        world.acknowledged(
-            GROUP,
-            &Bytes::from_static(body.as_bytes()),
-            0,
-            index,
-            &outcome,
-        )
+        let key = (body == keyed).then_some([1; 16]);
+        world.acknowledged(GROUP, &command(body, key), 0, index, &outcome)
     };
     assert_eq!(told(&mut world, keyed, 2, ok("k;")), Ok(()));
     assert_eq!(told(&mut world, bare, 2, ok("k;b;")), Ok(()));
@@ -173,8 +169,8 @@ fn a_command_has_one_effect_with_one_outcome() {
 #[test]
 fn what_was_called_not_applied_must_not_take_effect() {
     let mut world = cluster(1);
-    let body = Bytes::from_static(b"append l x;");
-    assert_eq!(world.refused(GROUP, &body), Ok(()));
+    let bare = command("append l x;", None);
+    assert_eq!(world.refused(GROUP, &bare), Ok(()));
     let applied = commit(&mut world, &[("append l x;", None)]);
     assert_violates(applied, "exactly once");
 }
@@ -319,12 +315,14 @@ fn commit(world: &mut Invariants, commands: &[(&'static str, Option<u8>)]) -> Ch
     }
     let commands: Vec<_> = commands
         .iter()
-        .map(|(body, key)| Command {
-            body: Bytes::from_static(body.as_bytes()),
-            key: key.map(|key| [key; 16]),
-        })
+        .map(|(body, key)| command(body, key.map(|key| [key; 16])))
         .collect();
     commit_payload(world, encode_commands(0, [0; 32], &commands))
+}
+
+fn command(body: &'static str, key: Option<[u8; 16]>) -> Command {
+    let body = Bytes::from_static(body.as_bytes());
+    Command { body, key }
 }
 
 fn commit_payload(world: &mut Invariants, payload: Bytes) -> Check {

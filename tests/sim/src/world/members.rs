@@ -133,6 +133,8 @@ impl World {
         let life = self.life(node);
         if let Some(running) = self.running(node) {
             running.workers.remove(&group);
+            running.readers.remove(&group);
+            running.freshness.forget(group);
         }
         self.retain(node, life, group, &[])
     }

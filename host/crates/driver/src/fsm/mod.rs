@@ -8,6 +8,7 @@
 mod apply;
 mod chain;
 mod checkpoint;
+mod freshness;
 #[doc(hidden)]
 pub mod fuzzing;
 mod group;
@@ -27,6 +28,7 @@ mod verdict;
 mod worker;
 
 pub use chain::{CHAIN_INTERVAL, CHAIN_KEPT, ChainHead};
+pub use freshness::Freshness;
 pub use header::{HeaderError, SNAPSHOT_FORMAT, SessionSummary, SnapshotHeader};
 pub use options::{
     MAX_FAILURES, ReaderOptions, SESSION_BYTES, SESSION_COMMANDS, WorkerContext, WorkerOptions,

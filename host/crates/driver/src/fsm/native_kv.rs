@@ -1,8 +1,8 @@
 //! A small key-value machine without a sandbox, and with every kind of failure on demand: for the
 //! simulator and the tests of this crate.
 //!
-//! Commands: `put KEY VALUE`, `get KEY`, `del KEY`, `add KEY NUMBER`, `append KEY VALUE`, `time`,
-//! `random`; failing: `trap`, `fuel`, `memory`, `stack`, `miscount`, `host-fault`, `trap-in-group`
+//! Commands: `put KEY VALUE`, `get KEY`, `del KEY`, `cas KEY OLD NEW`, `add KEY NUMBER`, `append KEY
+//! VALUE`, `time`, `random`; failing: `trap`, `fuel`, `memory`, `stack`, `miscount`, `host-fault`, `trap-in-group`
 //! (only if it is not alone). Queries: `get KEY`, `len`, `time`, `history` (a digest of all that
 //! this instance went through), `trap`, `fuel`. Settings: `init=refuse|trap`,
 //! `snapshot=refuse|trap|host-fault`, `restore=refuse|trap`, `apply=trap`, `version=TEXT` (a prefix
@@ -170,6 +170,7 @@ impl NativeKv {
                 ok(old.clone())
             }
             ["add", key, number] => self.add(key, number),
+            ["cas", key, old, new] => Ok(self.cas(key, old, new)),
             ["get", key] => Ok(self.get(key)),
             ["del", key] => Ok(match self.map.remove(key) {
                 Some(_) => Reply::Ok(Vec::new()),
@@ -186,6 +187,17 @@ impl NativeKv {
             ["stack"] => Err(self.fail(FailureClass::Stack)),
             ["host-fault"] => Err(Fault::Host("asked for".into())),
             _ => Ok(Reply::Refused(b"unknown command".to_vec())),
+        }
+    }
+
+    fn cas(&mut self, key: &str, old: &str, new: &str) -> Reply {
+        match self.map.get_mut(key) {
+            Some(value) if value == old => {
+                new.clone_into(value);
+                Reply::Ok(Vec::new())
+            }
+            Some(_) => Reply::Refused(b"cas failed".to_vec()),
+            None => Reply::Refused(b"no such key".to_vec()),
         }
     }
 
