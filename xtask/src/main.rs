@@ -6,6 +6,7 @@ mod fuzz; // looks for inputs that break a decoder
 mod model; // searches slices of what the core can do
 mod plugins; // builds the components
 mod runs; // runs other programs and says so
+mod sim; // seeds and tapes of the simulator
 mod test; // everything there is to test
 mod verify; // everything that must be clean
 mod workspace; // where things are
@@ -22,7 +23,7 @@ const USAGE: &str = "usage: cargo xtask VERB
   fix                         format, and apply what clippy suggests
   plugins                     build the components into plugins/NAME.wasm of cargo's target folder
   sim [--seeds N] [--minutes M] ...
-                              run the simulator, optimised; arguments go to `coracle-sim`
+                              the corpus and fresh seeds, optimised; arguments go to `coracle-sim`
   chaos [--minutes M] [--scenario NAME] [--seed S] [--all] [--list] ...
                               real faults on real processes; arguments go to `coracle-chaos`
   fuzz [TARGET] [--minutes M] look for inputs that break a decoder, optimised; all targets or those
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
 fn run(verb: &str, rest: &[String]) -> Result<(), Failure> {
     match verb {
         "demo" => demo::run(rest),
-        "sim" => test::simulate(rest),
+        "sim" => sim::run(rest),
         "chaos" => chaos::run(rest),
         "fuzz" => fuzz::run(rest),
         "model" => model::search(rest),

@@ -7,11 +7,9 @@ use crate::{
     demo::build_programs,
     model, plugins,
     runs::{Failure, say, step},
+    sim,
     workspace::{cargo, peers},
 };
-
-/// How many histories the simulator plays in `test`: always the same ones, each of them twice.
-const SEEDS: &str = "200";
 
 pub(crate) fn run() -> Result<(), Failure> {
     let plugins = plugins::build()?;
@@ -29,22 +27,10 @@ pub(crate) fn run() -> Result<(), Failure> {
         "building the core for wasm, as a proof that it does no IO",
         &mut cargo("build -p coracle-proto --target wasm32-wasip2"),
     )?;
-    step(
-        &format!("simulating {SEEDS} histories, each of them twice"),
-        Command::new(programs.join("coracle-sim")).args(["--seeds", SEEDS, "--twice"]),
-    )?;
+    sim::short(|| Command::new(programs.join("coracle-sim")))?;
     chaos::short(&plugins, &programs)?;
     say("all tests passed");
     Ok(())
-}
-
-/// `sim ARGS`.
-pub(crate) fn simulate(arguments: &[String]) -> Result<(), Failure> {
-    let programs = build_programs(&["coracle-sim"], true)?;
-    step(
-        "running the simulator",
-        Command::new(programs.join("coracle-sim")).args(arguments),
-    )
 }
 
 /// `bench ARGS`.

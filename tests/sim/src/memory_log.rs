@@ -40,10 +40,13 @@ impl MemoryLog {
         let all = self.groups();
         let groups = all.replicas.iter();
         let groups = groups.map(|(id, replica)| (*id, replica.recovered()));
-        Recovered {
+        let recovered = Recovered {
             groups: groups.collect(),
             removed: all.removed.clone(),
-        }
+        };
+        #[cfg(test)]
+        let recovered = planted::spoil(recovered);
+        recovered
     }
 }
 
@@ -193,5 +196,31 @@ impl LogReader for MemoryLog {
             entry.index <= through && (first || bytes <= max_bytes)
         });
         Ok(wanted.cloned().collect())
+    }
+}
+
+/// A bug that can be put in, for the tests of the search and the minimiser.
+#[cfg(test)]
+pub(crate) mod planted {
+    use std::cell::Cell;
+
+    use super::Recovered;
+
+    thread_local! {
+        static VOTES_ARE_FORGOTTEN: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// From now on, in this thread, a vote does not survive a restart.
+    pub(crate) fn forget_votes(forget: bool) {
+        VOTES_ARE_FORGOTTEN.set(forget);
+    }
+
+    pub(super) fn spoil(mut recovered: Recovered) -> Recovered {
+        if VOTES_ARE_FORGOTTEN.get() {
+            for group in recovered.groups.values_mut() {
+                group.initial.hard_state.vote = None;
+            }
+        }
+        recovered
     }
 }

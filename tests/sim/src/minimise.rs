@@ -142,6 +142,28 @@ fn shrink<T: Clone>(items: Vec<T>, fails: &mut dyn FnMut(&[T]) -> bool) -> Vec<T
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory_log::planted;
+    use crate::record;
+
+    #[test]
+    fn a_planted_bug_is_found_and_its_run_made_so_small_that_it_can_be_read() {
+        planted::forget_votes(true);
+        let runs = (0..50).map(|seed| record(Plan::of(seed), false));
+        let found = runs.into_iter().find(|(outcome, _)| outcome.is_err());
+        let (_, tape) = found.expect("one of the seeds finds it");
+        let small = minimise(tape.clone(), &mut |_| {});
+        assert!(still_fails(&small), "{small}");
+        planted::forget_votes(false);
+        assert_eq!(small.violates, tape.violates);
+        assert!(small.attacks.len() <= 2, "{small}");
+        assert!(
+            small
+                .requests
+                .as_ref()
+                .is_some_and(|requests| requests.len() <= 2)
+        );
+        assert!(!still_fails(&small), "the sound code passes: {small}");
+    }
 
     #[test]
     fn only_what_is_needed_to_fail_is_left() {

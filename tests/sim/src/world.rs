@@ -29,6 +29,7 @@ use crate::random::Random;
 use crate::tape::Tape;
 use crate::trace::Trace;
 use members::Administrator;
+use nodes::Retain;
 use replace::Replacement;
 use transfer::Transfer;
 
@@ -80,13 +81,8 @@ enum Action {
         life: u64,
         group: GroupId,
     },
-    /// Snapshot files may go.
-    Retain {
-        node: NodeId,
-        life: u64,
-        group: GroupId,
-        keep: Vec<coracle_driver::SnapshotRef>,
-    },
+    /// Snapshot files may go: the oldest of what was asked for.
+    Retain { node: NodeId },
     /// A client's request arrives.
     Request {
         to: NodeId,
@@ -166,6 +162,8 @@ pub(crate) struct World {
     /// Commits of all logs.
     commits: u64,
     replacements: Vec<Replacement>,
+    /// Snapshot files that are still needed, as each node said it, oldest first.
+    retains: BTreeMap<NodeId, VecDeque<Retain>>,
     /// What the administrator waits for.
     administrator: Administrator,
     /// Until then new leaders are killed.
@@ -238,6 +236,7 @@ impl World {
             delivered: 0,
             commits: 0,
             replacements: Vec::new(),
+            retains: BTreeMap::new(),
             administrator: Administrator::default(),
             hunt_until: 0,
             healed: false,
@@ -317,12 +316,7 @@ impl World {
             Action::Turn { node, life } => self.turn(node, life)?,
             Action::Written { node, life } => self.written(node, life)?,
             Action::Work { node, life, group } => self.work(node, life, group)?,
-            Action::Retain {
-                node,
-                life,
-                group,
-                keep,
-            } => self.retain(node, life, group, &keep)?,
+            Action::Retain { node } => self.retain_next(node)?,
             Action::Request {
                 to,
                 group,

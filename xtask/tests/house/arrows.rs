@@ -8,8 +8,14 @@ use crate::metadata::{Package, packages};
 const ARROWS: &[(&str, &[&str])] = &[
     ("coracle-proto", &["coracle-switch"]),
     ("coracle-driver", &["coracle-proto", "coracle-switch"]),
-    ("coracle-log", &["coracle-driver", "coracle-proto", "coracle-switch"]),
-    ("coracle-transport", &["coracle-driver", "coracle-proto", "coracle-switch"]),
+    (
+        "coracle-log",
+        &["coracle-driver", "coracle-proto", "coracle-switch"],
+    ),
+    (
+        "coracle-transport",
+        &["coracle-driver", "coracle-proto", "coracle-switch"],
+    ),
     ("coracle-runtime", &[]),
     ("coracle-client", &[]),
     (

@@ -60,6 +60,8 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Content {
+    /// How many hold it open.
+    handles: usize,
     cache: Vec<u8>,
     platter: Vec<u8>,
     unsynced: Vec<Change>,
@@ -266,6 +268,16 @@ impl State {
         self.renames.push(change);
     }
 
+    /// Forgets files that have no name, not even after a power cut, and that nobody holds open.
+    fn forget_unnamed(&mut self) {
+        let renamed = self.renames.iter().flat_map(|change| &change.bindings);
+        let renamed = renamed.filter_map(|(_, file)| *file);
+        let named = self.names.values().chain(self.durable_names.values());
+        let named: BTreeSet<u64> = named.copied().chain(renamed).collect();
+        self.files
+            .retain(|id, content| content.handles > 0 || named.contains(id));
+    }
+
     fn used_bytes(&self) -> u64 {
         let named = self.names.values().filter_map(|id| self.files.get(id));
         named.map(|content| content.cache.len() as u64).sum()
@@ -368,6 +380,9 @@ impl Disk for MemoryDisk {
                 id
             }
         };
+        if let Some(content) = state.files.get_mut(&id) {
+            content.handles += 1;
+        }
         Ok(Box::new(MemoryFile {
             disk: self.clone(),
             id,
@@ -411,6 +426,7 @@ impl Disk for MemoryDisk {
                 false => state.renames.push(change),
             }
         }
+        state.forget_unnamed();
         Ok(())
     }
 
@@ -469,6 +485,15 @@ impl MemoryFile {
             }
             Ok(())
         })
+    }
+}
+
+impl Drop for MemoryFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if let Some(content) = state.files.get_mut(&self.id) {
+            content.handles = content.handles.saturating_sub(1);
+        }
     }
 }
 

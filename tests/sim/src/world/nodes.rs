@@ -1,5 +1,7 @@
 //! What a host does around a node: carries events in, and what it wants done out.
 
+use std::collections::VecDeque;
+
 use coracle_driver::fsm::WorkerState;
 use coracle_driver::task::{Report, Task, Ticket};
 use coracle_driver::{Event, Outbox, SnapshotRef, Snapshots, Write};
@@ -13,6 +15,14 @@ use crate::process::Running;
 
 /// Entries that a worker applies at once, at most.
 const MAX_BUDGET: u64 = 40;
+
+/// Snapshot files of a group that are still needed.
+#[derive(Debug)]
+pub(super) struct Retain {
+    life: u64,
+    group: GroupId,
+    keep: Vec<SnapshotRef>,
+}
 
 /// The host removes files when it finds the time, nanoseconds.
 const MAX_RETAIN_DELAY: u64 = 500 * MS;
@@ -154,13 +164,9 @@ impl World {
         let life = self.life(node);
         for (group, keep) in out.retain {
             let time = self.random.below(MAX_RETAIN_DELAY);
-            let retain = Action::Retain {
-                node,
-                life,
-                group,
-                keep,
-            };
-            self.after(time, retain);
+            let retain = Retain { life, group, keep };
+            self.retains.entry(node).or_default().push_back(retain);
+            self.after(time, Action::Retain { node });
         }
         for send in out.snapshots {
             self.begin_transfer(node, Transfer::new(send, life));
@@ -366,19 +372,18 @@ impl World {
 
     /// Does what the host had put off.
     fn retain_now(&mut self, node: NodeId) -> Check {
-        let due = self.queue.iter().filter_map(|(key, action)| match action {
-            Action::Retain { node: at, .. } if *at == node => Some(*key),
-            _ => None,
-        });
-        let mut due: Vec<_> = due.collect();
-        // In the order in which they were asked for.
-        due.sort_by_key(|(_, sequence)| *sequence);
-        for key in due {
-            if let Some(action) = self.queue.remove(&key) {
-                self.perform(action)?;
-            }
+        while self.retains.get(&node).is_some_and(|it| !it.is_empty()) {
+            self.retain_next(node)?;
         }
         Ok(())
+    }
+
+    pub(super) fn retain_next(&mut self, node: NodeId) -> Check {
+        let next = self.retains.get_mut(&node).and_then(VecDeque::pop_front);
+        match next {
+            Some(Retain { life, group, keep }) => self.retain(node, life, group, &keep),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn retain(

@@ -7,6 +7,7 @@ use coracle_proto::NodeId;
 use super::{Action, World};
 use crate::invariants::{Check, Refusal, violated};
 use crate::plan::MS;
+use crate::process::Process;
 
 /// Bytes read and written at once.
 const CHUNK_BYTES: usize = 100;
@@ -131,7 +132,14 @@ impl World {
         let (Some(source), Some(target)) = (self.files(from), self.files(to)) else {
             return Ok(());
         };
-        match copy(&send, &source, &target, harm) {
+        let copied = copy(&send, &source, &target, harm);
+        // What the sender's disk has made of it is refused like what the network has.
+        let damaged = self.processes.get(&from).is_some_and(Process::is_damaged);
+        let copied = match copied {
+            Err(Broken::Target(SnapshotError::Damaged { .. })) if damaged => Ok(false),
+            copied => copied,
+        };
+        match copied {
             Ok(true) => self.arrived(id, send),
             Ok(false) => {
                 self.count(match harm {

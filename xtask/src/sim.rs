@@ -1,0 +1,74 @@
+//! The simulator: runs that failed once, then fresh seeds.
+
+use std::process::Command;
+
+use crate::{
+    demo::build_programs,
+    runs::{Failure, output, step},
+    workspace::root,
+};
+
+/// Runs that failed once.
+const CORPUS: &str = "tests/sim/corpus";
+
+/// How long `test` looks at fresh seeds.
+const MINUTES: &str = "2";
+
+/// Distance between the first seeds of two commits, at least.
+const SEEDS_PER_COMMIT: u64 = 1_000_000;
+
+/// Words of `coracle-sim` that ask for something else than a sweep.
+const OTHERS: [&str; 6] = [
+    "--seed",
+    "--minimise",
+    "--tape",
+    "--corpus",
+    "--speed",
+    "--start",
+];
+
+/// `sim ARGS`.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    let programs = build_programs(&["coracle-sim"], true)?;
+    let simulator = programs.join("coracle-sim");
+    let is_sweep = !arguments.iter().any(|word| OTHERS.contains(&word.as_str()));
+    let mut sweep = Command::new(&simulator);
+    sweep.current_dir(root()).args(arguments);
+    if is_sweep {
+        play_corpus(&mut Command::new(&simulator))?;
+        sweep.args(["--start", &fresh_seed()]);
+    }
+    step("running the simulator", &mut sweep)
+}
+
+/// What `test` does: the corpus, and a few minutes of seeds that nobody has seen, each run twice.
+pub(crate) fn short(simulator: impl Fn() -> Command) -> Result<(), Failure> {
+    play_corpus(&mut simulator())?;
+    step(
+        "simulating fresh seeds, each of them twice",
+        simulator().args(["--minutes", MINUTES, "--twice", "--start", &fresh_seed()]),
+    )?;
+    step("measuring the simulator", simulator().arg("--speed"))
+}
+
+fn play_corpus(simulator: &mut Command) -> Result<(), Failure> {
+    step(
+        "playing the runs that failed once",
+        simulator.current_dir(root()).args(["--corpus", CORPUS]),
+    )
+}
+
+/// The first seed: another one for every commit, the same for all who test that commit; 0 where
+/// there is no commit.
+fn fresh_seed() -> String {
+    let head = output(
+        Command::new("git")
+            .current_dir(root())
+            .args(["rev-parse", "HEAD"]),
+    );
+    let head = head.unwrap_or_default();
+    let digits = head
+        .get(..8)
+        .and_then(|it| u64::from_str_radix(it, 16).ok());
+    (digits.unwrap_or(0) * SEEDS_PER_COMMIT).to_string()
+}
