@@ -202,6 +202,7 @@ fn set_up(
         rng: Rng::new(plan.seed, 1),
         timeline: Timeline::create(&folder.join("timeline.ndjson"), settings.verbose)?,
         load: None,
+        errands: Vec::new(),
         mounts: Vec::new(),
         totals: BTreeMap::new(),
         folder: folder.to_owned(),

@@ -203,11 +203,13 @@ impl Line {
         }
         for after in arrivals {
             self.sequence += 1;
+            let mut bytes = bytes.to_vec();
+            weather.damage(&mut self.rng, &mut bytes);
             self.waiting.push(Reverse(Packet {
                 due: now + after,
                 sequence: self.sequence,
                 to,
-                bytes: bytes.to_vec(),
+                bytes,
             }));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub struct Run {
     pub timeline: Timeline,
     /// The clients.
     pub load: Option<Load>,
+    /// Commands that nobody waits for.
+    pub(crate) errands: Vec<Child>,
     /// What has to be unmounted in the end.
     pub(crate) mounts: Vec<PathBuf>,
     /// What the clients did, once they are done.
@@ -244,6 +247,15 @@ impl Run {
     /// The component of this name.
     pub fn plugin(&self, name: &str) -> PathBuf {
         plugin(&self.plugins, name)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        for errand in &mut self.errands {
+            // It may have ended long ago.
+            let _ended = errand.kill().and_then(|()| errand.wait());
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Weather {
     pub lost: u64,
     /// Packets that arrive twice.
     pub doubled: u64,
+    /// Packets that arrive with a bit flipped.
+    pub damaged: u64,
     /// Nothing arrives.
     pub black_hole: bool,
     /// Bytes in a second; zero: no limit.
@@ -40,6 +42,16 @@ impl Weather {
         (0..copies).map(|_| *busy + self.time(rng)).collect()
     }
 
+    /// Flips a bit of some packets.
+    pub fn damage(&self, rng: &mut Rng, bytes: &mut [u8]) {
+        if rng.chance(self.damaged) {
+            let at = usize::try_from(rng.below(bytes.len() as u64)).unwrap_or(0);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << rng.below(8);
+            }
+        }
+    }
+
     fn time(&self, rng: &mut Rng) -> Duration {
         let mut time = self.delay + exponential(rng, self.jitter / 2);
         if rng.chance(self.reordered) {
@@ -53,11 +65,12 @@ impl Weather {
         let ms = |low, high, rng: &mut Rng| Duration::from_millis(rng.between(low, high));
         let mut weather = Self::default();
         for _ in 0..2 {
-            match rng.below(5) {
+            match rng.below(6) {
                 0 => weather.delay = ms(1, 40, rng),
                 1 => weather.jitter = ms(1, 60, rng),
                 2 => weather.reordered = rng.between(1, 30),
                 3 => weather.lost = rng.between(1, 15),
+                4 => weather.damaged = rng.between(1, 10),
                 _ => weather.doubled = rng.between(1, 30),
             }
         }
@@ -110,6 +123,20 @@ mod tests {
             ..Weather::default()
         };
         assert!(arrived(hole, 1000).is_empty());
+    }
+
+    #[test]
+    fn a_damaged_packet_differs_in_one_bit() {
+        let all = Weather {
+            damaged: 100,
+            ..Weather::default()
+        };
+        let mut bytes = [0; 100];
+        all.damage(&mut Rng::new(1, 1), &mut bytes);
+        assert_eq!(bytes.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
+        all.damage(&mut Rng::new(1, 1), &mut []);
+        Weather::default().damage(&mut Rng::new(1, 1), &mut bytes);
+        assert_eq!(bytes.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod network; // partitions and bad weather
 mod pause; // processes that stand still
 mod rolling; // one restart after the other
 mod snapshot; // transfers of snapshots that break off
+mod storm; // everything at once
 mod upgrade; // another plugin while nodes fall
 
 use crate::scenario::Scenario;
@@ -39,6 +40,7 @@ pub const ALL: &[Scenario] = &[
     members::CHURN,
     snapshot::INTERRUPTED,
     upgrade::UNDER_KILLS,
+    storm::STORM,
 ];
 
 /// The scenario of this name.

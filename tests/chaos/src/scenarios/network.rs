@@ -58,7 +58,7 @@ pub(super) const FLAPPING: Scenario = Scenario {
 
 pub(super) const WEATHER: Scenario = Scenario {
     name: "weather",
-    about: "delay, jitter, reordering, loss, duplication, black holes and slow lines, by the relay",
+    about: "delay, jitter, reordering, loss, duplication, damage, black holes, slow lines: by the relay",
     needs: &[Tool::Nft],
     relayed: true,
     faults: weather,
