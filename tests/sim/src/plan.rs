@@ -10,7 +10,7 @@ use crate::settings::Settings;
 /// Nanoseconds in a millisecond.
 pub const MS: u64 = 1_000_000;
 
-/// One seed in so many is a [duel](Plan::duel), and one a [churn](Plan::churn).
+/// One seed in so many is a [duel](Plan::duel), one a [churn](Plan::churn), one a [rot](Plan::rot).
 const SPECIAL_EVERY: u64 = 8;
 
 /// Which log the nodes of a run have.
@@ -130,6 +130,7 @@ impl Plan {
         let plan = Self::drawn(seed);
         match seed % SPECIAL_EVERY {
             3 => plan.churn(),
+            5 => plan.rot(),
             7 => plan.duel(),
             _ => plan,
         }
@@ -181,6 +182,36 @@ impl Plan {
             },
             atlas: Atlas::default(),
             fault_interval: 150 * MS,
+            ..self
+        }
+    }
+
+    /// Disks that damage and lose what they hold, one fault after the other, in a cluster that has
+    /// nothing else to do: most damage is noticed only when it is read again.
+    fn rot(self) -> Self {
+        let mut random = Random::new(self.seed ^ 0x0007_0770_d15c_0000);
+        let nodes = self.nodes.max(3);
+        let lie = random.chance(500);
+        Self {
+            nodes,
+            spares: 0,
+            groups: 1,
+            storage: Storage::Redb,
+            safety: 5000 * MS,
+            faults: Faults {
+                kill: true,
+                power: true,
+                disk_error: random.chance(500),
+                flip: random.chance(700),
+                lie,
+                ..Faults::default()
+            },
+            atlas: Atlas::draw(nodes, &mut random),
+            fault_interval: 120 * MS,
+            settings: Settings {
+                anchor_commits: if lie { 1 } else { 8 },
+                ..self.settings
+            },
             ..self
         }
     }

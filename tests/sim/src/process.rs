@@ -39,6 +39,8 @@ pub(crate) struct Process {
     pub(crate) paused_until: u64,
     /// What was done to its disk.
     pub(crate) harms: BTreeSet<Harm>,
+    /// How often it stopped because of damage.
+    pub(crate) damaged_stops: u64,
     /// The disk takes so many times as long until then.
     pub(crate) slow: (u64, u64),
     /// The disk does nothing until then.
@@ -119,6 +121,7 @@ impl Process {
             life: 0,
             paused_until: 0,
             harms: BTreeSet::new(),
+            damaged_stops: 0,
             slow: (1, 0),
             hung_until: 0,
             plugins: Arc::new(NativeKvs::new()),

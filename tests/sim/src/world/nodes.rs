@@ -16,6 +16,9 @@ use crate::process::Running;
 /// Entries that a worker applies at once, at most.
 const MAX_BUDGET: u64 = 40;
 
+/// How often a node is started again that stopped because of damage.
+const MAX_DAMAGED_STOPS: u64 = 3;
+
 /// Snapshot files of a group that are still needed.
 #[derive(Debug)]
 pub(super) struct Retain {
@@ -425,7 +428,21 @@ impl World {
         }
         let time = self.random.between(50, 1000) * MS;
         self.stop(node, power, time);
+        self.give_up(node, &refusal);
         Ok(())
+    }
+
+    /// What damage has done is noticed now and then only by the next write: after a few starts the
+    /// operator gives the node up.
+    fn give_up(&mut self, node: NodeId, refusal: &Refusal) {
+        let Some(process) = self.processes.get_mut(&node) else {
+            return;
+        };
+        process.damaged_stops += u64::from(refusal.is_final());
+        if process.damaged_stops > MAX_DAMAGED_STOPS && !process.lost {
+            process.lost = true;
+            self.count("nodes given up");
+        }
     }
 
     /// Stops a process; it comes back after so long.
