@@ -119,7 +119,8 @@ pub struct Raft {
     pub max_inflight_bytes: u64,
     /// Bytes of a leader's log that may be uncommitted; beyond, commands are refused as busy.
     pub max_uncommitted_bytes: u64,
-    /// Heartbeats without anything to do after which an fsm's group falls silent; 0: never.
+    /// Heartbeats without anything to do after which the group of an fsm falls silent: no timer, no
+    /// message, until something happens. 0: never.
     pub quiesce_after: u32,
 }
 
@@ -206,7 +207,7 @@ impl Default for Raft {
             max_inflight_appends: 64,
             max_inflight_bytes: 8 << 20,
             max_uncommitted_bytes: 32 << 20,
-            quiesce_after: 0,
+            quiesce_after: 50,
         }
     }
 }

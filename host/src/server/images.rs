@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::Shell;
 use super::bulk::Bulk;
 use super::call::{Call, Failure, Reply};
+use super::fetched::{NotFetched, nobody_gave};
 use super::transfer::blocking;
 
 /// A peer that is connected but silent may hold up a restore for so long.
@@ -70,31 +71,34 @@ impl Shell {
         if let Some(found) = here {
             return Ok(found);
         }
-        let mut last = "no other node is known".to_owned();
+        let mut tried = Vec::new();
         for source in sources.iter().filter(|source| **source != self.node) {
             match self.fetch_image(*source, image).await {
                 Ok(found) => return Ok(found),
-                Err(reason) => last = format!("{source}: {reason}"),
+                Err(reason) => tried.push((*source, reason)),
             }
         }
-        let detail = format!("image {image} is not here and could not be fetched: {last}");
-        Err(Failure::not_applied(Code::NotFound, detail))
+        Err(nobody_gave(&format!("image {image}"), &tried))
     }
 
-    async fn fetch_image(&self, source: NodeId, image: Digest) -> Result<SnapshotInfo, String> {
-        let transport = self.transport().map_err(|failure| failure.detail)?;
+    async fn fetch_image(&self, source: NodeId, image: Digest) -> Result<SnapshotInfo, NotFetched> {
+        let transport = self
+            .transport()
+            .map_err(|failure| NotFetched::Failed(failure.detail))?;
         let header = Bulk::Image { digest: image }.encode();
-        let fetched = transport.fetch_bulk(source, header).await;
-        let mut reader = fetched.map_err(|error| error.to_string())?;
+        let mut reader = transport.fetch_bulk(source, header).await?;
         let files = self.files.clone();
-        blocking(move || files.retain_images(&[image])).await?;
+        let kept = blocking(move || files.retain_images(&[image])).await;
+        kept.map_err(NotFetched::Failed)?;
         let mut offset = 0;
-        while let Some(bytes) = reader.read().await.map_err(|error| error.to_string())? {
+        while let Some(bytes) = reader.read().await? {
             let files = self.files.clone();
-            offset = blocking(move || files.add_to_image(&image, offset, &bytes)).await?;
+            let added = blocking(move || files.add_to_image(&image, offset, &bytes)).await;
+            offset = added.map_err(NotFetched::Failed)?;
         }
         let files = self.files.clone();
-        let found = blocking(move || files.finish_image(&image)).await?;
+        let found = blocking(move || files.finish_image(&image)).await;
+        let found = found.map_err(NotFetched::Failed)?;
         info!(%image, from = %source, bytes = offset, "an image was fetched");
         Ok(found)
     }

@@ -10,6 +10,7 @@ mod consensus;
 mod create;
 mod dispatch;
 mod execute;
+mod fetched;
 mod forward;
 mod freshness;
 mod heal;

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::Shell;
 use super::bulk::Bulk;
 use super::call::{Call, Failure};
+use super::fetched::{NotFetched, nobody_gave};
 use super::plugins::{PluginError, Plugins};
 
 /// A peer that is connected but silent may hold up a creation or an upgrade for so long.
@@ -40,29 +41,24 @@ impl Shell {
         if let Some(plugin) = found {
             return Ok(plugin);
         }
-        let mut last = "no other node is known".to_owned();
+        let mut tried = Vec::new();
         for source in sources.iter().filter(|source| **source != self.node) {
             match self.fetch_plugin(*source, digest).await {
                 Ok(bytes) => return self.add_plugin(digest, bytes).await,
-                Err(reason) => last = format!("{source}: {reason}"),
+                Err(reason) => tried.push((*source, reason)),
             }
         }
-        let detail = format!("plugin {digest} is not here and could not be fetched: {last}");
-        Err(Failure::not_applied(Code::NotFound, detail))
+        Err(nobody_gave(&format!("plugin {digest}"), &tried))
     }
 
-    async fn fetch_plugin(&self, source: NodeId, digest: Digest) -> Result<Bytes, String> {
-        let transport = self.transport().map_err(|failure| failure.detail)?;
+    async fn fetch_plugin(&self, source: NodeId, digest: Digest) -> Result<Bytes, NotFetched> {
+        let transport = self
+            .transport()
+            .map_err(|failure| NotFetched::Failed(failure.detail))?;
         let header = Bulk::Plugin { digest }.encode();
         let limit = usize::try_from(self.config.limits.plugin_bytes).unwrap_or(usize::MAX);
-        let reader = transport
-            .fetch_bulk(source, header)
-            .await
-            .map_err(|e| e.to_string())?;
-        reader
-            .read_all(limit)
-            .await
-            .map_err(|error| error.to_string())
+        let reader = transport.fetch_bulk(source, header).await?;
+        Ok(reader.read_all(limit).await?)
     }
 
     /// Has a plugin durable and compiled on a majority, this node included, and on every other

@@ -11,7 +11,7 @@ use coracle_client::{
 };
 use coracle_driver::GroupStatus;
 use coracle_driver::directory::{DirectoryCommand, DirectoryState, JoinToken, NodeRole, Placement};
-use coracle_proto::{NodeId, Role};
+use coracle_proto::{GroupId, NodeId, ReadMode, Role};
 use coracle_transport::identity::spki_pin;
 use tokio::time::Instant;
 
@@ -187,10 +187,11 @@ impl Shell {
         let system = self.system_status().await.ok_or_else(stopping)?;
         let system = system.filter(|system| system.raft.role == Role::Leader);
         let Some(system) = system else {
-            let leader = self.leader(coracle_proto::GroupId::SYSTEM).map(|l| l.0);
+            let leader = self.leader(GroupId::SYSTEM).map(|l| l.0);
             let failure = Failure::not_applied(Code::NotLeader, "this node does not lead group 0");
             return Err(Failure { leader, ..failure });
         };
+        self.know_members(deadline).await?;
         let before = tolerance(&system.raft.configuration, |node| is_active(&system, node));
         let state = self.directory.state();
         let voters = voters_after(&state, &command);
@@ -212,6 +213,22 @@ impl Shell {
             before,
             after,
         })
+    }
+
+    /// Waits until this node, which has begun to lead group 0, has the members its predecessors
+    /// left, or in a new cluster the founders.
+    async fn know_members(&self, deadline: Instant) -> Result<(), Failure> {
+        let mut changes = self.changes();
+        self.read_point(GroupId::SYSTEM, ReadMode::Index, deadline)
+            .await?;
+        while self.directory.state().members.nodes.is_empty() {
+            let changed = tokio::time::timeout_at(deadline, changes.changed()).await;
+            if !matches!(changed, Ok(Ok(()))) {
+                let detail = "the members are not known yet: this node has only begun to lead";
+                return Err(Failure::not_applied(Code::Unavailable, detail));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ mod hostile;
 mod join;
 mod leadership;
 mod lifecycle;
+mod many_groups;
 mod membership;
 mod metrics;
 mod readme;
