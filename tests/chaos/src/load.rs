@@ -21,20 +21,27 @@ use crate::timeline::Timeline;
 /// The fsm of the load.
 pub(crate) const FSM: &str = "kv";
 
-/// Clients of one load.
+/// Clients of one load that read and write.
 const CLIENTS: u64 = 4;
+
+/// And one for each of the first nodes that only reads, and only there: whoever stands still or is cut
+/// off has somebody who asks it.
+const READERS: u64 = 3;
 
 /// Keys that everybody uses at the same time.
 const HOT_KEYS: u64 = 5;
 
-/// Operations of a client until the hot keys are others: a search through a history has to end.
-const EPOCH: u64 = 150;
+/// Operations of all clients until the hot keys are others: a search through a history has to end.
+const EPOCH: u64 = 900;
 
 /// Time one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
 /// Attempts of one operation under one idempotency key before it counts as unknown.
 const MAX_ATTEMPTS: u64 = 20;
+
+/// Of a hundred operations, those from here on are reads.
+const READS: u64 = 70;
 
 /// Longest pause between two operations, in milliseconds.
 const MAX_PAUSE_MS: u64 = 30;
@@ -95,17 +102,22 @@ impl Load {
             unknown: AtomicU64::new(0),
         });
         let mut clients = Vec::new();
-        for id in 0..CLIENTS {
+        for id in 0..CLIENTS + READERS {
             let history = File::create(folder.join(format!("client-{id}.ndjson")));
             let history = history.map_err(|error| Failure::harness("make a history", error))?;
             // Each begins at another node.
             let order: Vec<u64> = (0..last).map(|at| (at + id) % last + 1).collect();
+            let own = if id < CLIENTS {
+                order[0]
+            } else {
+                id - CLIENTS + 1
+            };
             let worker = Worker {
                 id,
                 rng: Rng::new(seed, STREAM + id),
                 patient: client_of(&order, ATTEMPT, true)?,
                 hasty: client_of(&order, ATTEMPT, false)?,
-                here: client_of(&order[..1], ATTEMPT, false)?,
+                here: client_of(&[own], ATTEMPT, false)?,
                 recorder: Recorder::new(id),
                 file: BufWriter::new(history),
                 index: 0,
@@ -114,6 +126,7 @@ impl Load {
                 mix,
                 seen: vec![None; usize::try_from(HOT_KEYS).unwrap_or(0)],
                 count: 0,
+                epoch: 0,
             };
             clients.push(runtime.spawn(worker.work()));
         }
@@ -167,6 +180,7 @@ struct Worker {
     /// The value of each hot key that this client has seen last.
     seen: Vec<Option<String>>,
     count: u64,
+    epoch: u64,
 }
 
 impl Worker {
@@ -188,15 +202,21 @@ impl Worker {
     async fn operation(&mut self) {
         self.count += 1;
         let hot = self.rng.below(HOT_KEYS);
-        let key = format!("h{}-{hot}", self.count / EPOCH);
-        if self.count.is_multiple_of(EPOCH) {
+        let epoch = self.shared.asked.load(Ordering::Relaxed) / EPOCH;
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
             self.seen.fill(None);
         }
+        let key = format!("h{epoch}-{hot}");
         let at = usize::try_from(hot).unwrap_or(0);
         let mut value = format!("c{}-{}", self.id, self.count);
         value.extend(std::iter::repeat_n('.', self.mix.padding));
         let seen = self.seen.get(at).cloned().flatten();
-        match self.rng.below(100) {
+        let choice = if self.id < CLIENTS {
+            self.rng.below(100)
+        } else {
+            self.rng.between(READS, 100)
+        };
+        match choice {
             0..30 => self.write(at, key, Action::Put(value), true).await,
             30..40 => self.write(at, key, Action::Put(value), false).await,
             40..55 => {
@@ -210,7 +230,7 @@ impl Worker {
                 let key = format!("u{}-{}", self.id, self.count);
                 self.write(usize::MAX, key, Action::Put(value), true).await;
             }
-            70..85 => self.read(at, key, ReadKind::Linearizable).await,
+            READS..85 => self.read(at, key, ReadKind::Linearizable).await,
             85..92 if self.mix.lease_reads => self.read(at, key, ReadKind::Lease).await,
             85..92 => self.read(at, key, ReadKind::Linearizable).await,
             _ => {
@@ -271,7 +291,11 @@ impl Worker {
 
     async fn read(&mut self, at: usize, key: String, kind: ReadKind) {
         let (client, consistency) = match kind {
-            ReadKind::Linearizable => (&self.patient, Consistency::Linearizable),
+            // Wherever it is answered, or here and nowhere else.
+            ReadKind::Linearizable if self.id < CLIENTS && self.rng.chance(50) => {
+                (&self.patient, Consistency::Linearizable)
+            }
+            ReadKind::Linearizable => (&self.here, Consistency::Linearizable),
             ReadKind::Lease => (&self.here, Consistency::Lease),
             ReadKind::Stale { .. } => (&self.here, Consistency::Stale),
         };

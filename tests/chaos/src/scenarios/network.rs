@@ -78,10 +78,21 @@ fn partition(run: &mut Run) -> Result<(), Failure> {
         run.cut("partition", &apart(&[alone], &others))?;
         run.leader_among(Some(&others))?;
         run.writes(15)?;
+        steps_down(run, alone)?;
         run.heal()?;
         run.caught_up(alone)?;
     }
     Ok(())
+}
+
+/// Who hears no majority does not believe to lead for long.
+fn steps_down(run: &mut Run, alone: u64) -> Result<(), Failure> {
+    run.eventually("the one that is cut off to step down", |run| {
+        if run.status(alone)?.leader == Some(alone) {
+            return Err(format!("n{alone} believes that it leads"));
+        }
+        Ok(())
+    })
 }
 
 fn deaf_or_mute(run: &mut Run) -> Result<(), Failure> {
@@ -93,6 +104,7 @@ fn deaf_or_mute(run: &mut Run) -> Result<(), Failure> {
         // It hears nobody, or nobody hears it: either way it cannot lead any longer.
         run.leader_among(Some(&others))?;
         run.writes(15)?;
+        steps_down(run, leader)?;
         run.heal()?;
         run.caught_up(leader)?;
     }

@@ -29,8 +29,13 @@ fn faults(run: &mut Run) -> Result<(), Failure> {
         for id in &still {
             run.pause(*id)?;
         }
-        let time = Duration::from_millis(run.rng.between(PAUSE_MS.0, PAUSE_MS.1));
-        run.stay(time)?;
+        if still == [leader] && run.rng.chance(60) {
+            // It wakes up to questions that were asked after others had been told of newer values.
+            run.writes(20)?;
+        } else {
+            let time = run.rng.between(PAUSE_MS.0, PAUSE_MS.1);
+            run.stay(Duration::from_millis(time))?;
+        }
         for id in &still {
             run.resume(*id)?;
         }
