@@ -14,7 +14,7 @@ use crate::{Fate, History, Operation, Outcome, Report, Rule, Violation};
 
 /// Steps for one key, beyond which it counts as undecided. Eight that are open at once, for ever,
 /// take about 300 for each that is answered.
-const MAX_STEPS: u64 = 500_000;
+const MAX_STEPS: u64 = 200_000;
 
 /// Operations of one key that may be open at once.
 const MAX_OPEN: usize = 32;

@@ -11,7 +11,7 @@ use crate::values::{MISSING, State, Values};
 use crate::{Fate, History, Operation, Rule, Violation};
 
 /// Steps for one key, beyond which it counts as undecided.
-const MAX_STEPS: u64 = 250_000;
+const MAX_STEPS: u64 = 100_000;
 
 /// Operations of unknown fate, or commands of one entry, that are followed for one key.
 const MAX_CHOICES: usize = 64;

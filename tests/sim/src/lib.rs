@@ -47,7 +47,7 @@ pub use invariants::Violation;
 pub use plan::Plan;
 pub use tape::Tape;
 pub use total::Total;
-pub use world::{Summary, count_requests, record, replay, run};
+pub use world::{Summary, count_requests, record, recorded, replay, run};
 
 /// The state machine that the groups begin with.
 fn spec() -> MachineSpec {

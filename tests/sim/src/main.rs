@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use coracle_sim::minimise::minimise;
 use coracle_sim::plan::Storage;
-use coracle_sim::{Plan, Summary, Tape, Total, Violation, record, replay, run, speed};
+use coracle_sim::{Plan, Summary, Tape, Total, Violation, record, recorded, replay, run, speed};
 
 const USAGE: &str = "\
 usage: coracle-sim [--seeds N] [--start S] [--minutes M] [--twice] [--marks] [--keep-going]
        coracle-sim --seed X [--trace] [--twice]
+       coracle-sim --seed X --history FILE
        coracle-sim --minimise X [--corpus DIR]
        coracle-sim --tape FILE [--trace]
        coracle-sim --corpus DIR
@@ -31,6 +32,7 @@ usage: coracle-sim [--seeds N] [--start S] [--minutes M] [--twice] [--marks] [--
   --keep-going    go on after a seed that fails, and name all of them at the end
   --seed X        one seed
   --trace         print one line per event
+  --history FILE  write what the clients of the seed saw to FILE, for coracle-check
   --minimise X    make the failing run of a seed smaller and write it to DIR/seed-X.tape
                   (DIR: tests/sim/corpus)
   --tape FILE     play a tape
@@ -51,6 +53,7 @@ struct Arguments {
     seed: Option<u64>,
     minimise: Option<u64>,
     tape: Option<String>,
+    history: Option<String>,
     corpus: Option<String>,
     start: u64,
     seeds: Option<u64>,
@@ -111,6 +114,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--seeds" => arguments.seeds = Some(number()?),
             "--start" => arguments.start = number()?,
             "--minutes" => arguments.minutes = Some(number()?),
+            "--history" => arguments.history = Some(value()?),
             "--tape" => arguments.tape = Some(value()?),
             "--corpus" => arguments.corpus = Some(value()?),
             "--trace" => arguments.trace = true,
@@ -128,9 +132,24 @@ fn one(seed: u64, arguments: &Arguments) -> Result<(), String> {
     if arguments.trace {
         println!("{:#?}", Plan::of(seed));
     }
+    if let Some(path) = &arguments.history {
+        return save_history(seed, path);
+    }
     let summary = attempt(seed, arguments)?;
     println!("seed {seed}: {summary:#?}");
     Ok(())
+}
+
+/// Writes the history of a seed, however its run ends.
+fn save_history(seed: u64, path: &str) -> Result<(), String> {
+    let (outcome, history) = recorded(Plan::of(seed));
+    let file = std::fs::File::create(path).map_err(|error| format!("{path}: {error}"))?;
+    let mut file = std::io::BufWriter::new(file);
+    let written = history.write(&mut file);
+    written.map_err(|error| format!("{path}: {error}"))?;
+    eprintln!("{path}: {} operations", history.operations.len());
+    let line = |violation: Violation| format!("seed {seed}: {violation}");
+    outcome.map(drop).map_err(line)
 }
 
 fn many(arguments: &Arguments) -> Result<(), String> {

@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use coracle_driver::Event;
 use coracle_driver::task::{Answer, NotApplied, Outcome, Ticket};
+use coracle_history::History;
 use coracle_proto::{Envelope, GroupId, NodeId, ReadMode};
 
 use crate::attack::Attack;
@@ -191,6 +192,13 @@ pub fn record(plan: Plan, print: bool) -> (Result<Summary, Violation>, Tape) {
         plan: world.plan,
     };
     (outcome, tape)
+}
+
+/// Runs a plan, and gives what its clients asked and were told as well.
+pub fn recorded(plan: Plan) -> (Result<Summary, Violation>, History) {
+    let mut world = World::new(plan, false);
+    let outcome = world.play();
+    (outcome, world.history())
 }
 
 /// Runs what was written down.

@@ -53,6 +53,7 @@ impl World {
         let age = running.freshness.age(group, applied, now);
         let too_old = |most| age.is_none_or(|age| age > Duration::from_nanos(most));
         if query.max_staleness.is_some_and(too_old) {
+            self.count("stale query refused as too old");
             self.found(ticket, Found::TooStale);
             return Ok(());
         }
@@ -62,7 +63,10 @@ impl World {
         }
         let found = match answer {
             Ok((index, reply)) => Found::Reply(index, reply),
-            Err(QueryError::Behind { .. }) => Found::Nothing,
+            Err(QueryError::Behind { .. }) => {
+                self.count("query of a node that is behind");
+                Found::Nothing
+            }
             Err(error) => {
                 let now = self.now;
                 let text = || format!("{node} {group} does not answer a query: {error}");
@@ -70,7 +74,9 @@ impl World {
                 Found::Nothing
             }
         };
-        self.count("queries");
+        if query.max_staleness.is_some() {
+            self.count("stale query within its bound");
+        }
         self.found(ticket, found);
         Ok(())
     }
@@ -108,9 +114,15 @@ impl World {
         let history = self.history();
         match coracle_history::check(&history) {
             Ok(report) => {
-                *self.counts.entry("unknown operations").or_default() += report.unknown;
-                *self.counts.entry("queries answered").or_default() += report.reads;
-                *self.counts.entry("retries answered").or_default() += report.retries;
+                let never = report.unknown - report.resolved;
+                for (what, count) in [
+                    ("queries answered", report.reads),
+                    ("command answered again", report.retries),
+                    ("unknown command that had happened", report.resolved),
+                    ("unknown command that had not happened", never),
+                ] {
+                    *self.counts.entry(what).or_default() += count;
+                }
                 Ok(())
             }
             Err(violation) => violated("history", violation.to_string()),
