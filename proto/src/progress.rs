@@ -76,7 +76,7 @@ impl Progress {
 
     /// Looks for the place where the logs meet, from the proven match on.
     pub(crate) fn probe(&mut self, paused: bool) {
-        self.next = self.matched + u64::from(!mutant!(NextAtMatch));
+        self.next = self.matched + 1;
         self.feed = Feed::Probe { paused };
     }
 
@@ -110,6 +110,9 @@ impl Progress {
             Feed::Probe { .. } => {
                 self.next = rejected.min(agree.index + 1).max(self.matched + 1);
                 self.feed = Feed::Probe { paused: false };
+                if mutant!(NextAtMatch) {
+                    self.next = agree.index;
+                }
                 if mutant!(ProbeAsMatch) {
                     self.matched = self.next - 1;
                 }

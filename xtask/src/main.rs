@@ -4,6 +4,7 @@ mod chaos; // real faults on real processes
 mod demo; // builds a node and runs its demo
 mod fuzz; // looks for inputs that break a decoder
 mod model; // searches slices of what the core can do
+mod mutants; // deliberate bugs that the tests must catch
 mod plugins; // builds the components
 mod runs; // runs other programs and says so
 mod sim; // seeds and tapes of the simulator
@@ -29,6 +30,8 @@ const USAGE: &str = "usage: cargo xtask VERB
   fuzz [TARGET] [--minutes M] look for inputs that break a decoder, optimised; all targets or those
                               whose name holds TARGET
   model [SLICE ...]           search slices of what the core can do to their end; --list names them
+  mutants [--quarter] [--mutant NAME] [--seeds N] [-o json] [--list]
+                              switch deliberate bugs on, and see whether the tests notice
   bench [ARGS]                run the benchmarks; arguments go to `coracle-bench`
 ";
 
@@ -58,6 +61,7 @@ fn run(verb: &str, rest: &[String]) -> Result<(), Failure> {
         "chaos" => chaos::run(rest),
         "fuzz" => fuzz::run(rest),
         "model" => model::search(rest),
+        "mutants" => mutants::run(rest),
         "bench" => test::bench(rest),
         "test" => alone(verb, rest).and_then(|()| test::run()),
         "verify" => alone(verb, rest).and_then(|()| verify::run()),

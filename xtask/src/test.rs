@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use crate::{
     chaos,
     demo::build_programs,
-    model, plugins,
+    model, mutants, plugins,
     runs::{Failure, say, step},
     sim,
     workspace::{cargo, peers},
@@ -28,6 +28,11 @@ pub(crate) fn run() -> Result<(), Failure> {
         &mut cargo("build -p coracle-proto --target wasm32-wasip2"),
     )?;
     sim::short(|| Command::new(programs.join("coracle-sim")))?;
+    step(
+        &format!("simulating {SEEDS} histories, each of them twice"),
+        Command::new(programs.join("coracle-sim")).args(["--seeds", SEEDS, "--twice"]),
+    )?;
+    mutants::short()?;
     chaos::short(&plugins, &programs)?;
     say("all tests passed");
     Ok(())

@@ -202,11 +202,6 @@ impl Cluster {
         self.step(to.node.0, Input::Received(envelope));
     }
 
-    /// Any input.
-    pub(crate) fn feed(&mut self, node: u64, input: Input) {
-        self.step(node, input);
-    }
-
     /// Nothing gets from one to the other any more, and what was on its way is lost.
     pub(crate) fn cut(&mut self, one: u64, other: u64) {
         self.cut_one_way(one, other);

@@ -15,6 +15,8 @@ pub mod run;
 pub mod scenario;
 pub mod search;
 mod storage;
+#[cfg(test)]
+mod table;
 mod wire;
 
 pub use coracle_switch::{Area, Mutant};

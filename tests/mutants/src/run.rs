@@ -37,7 +37,7 @@ fn search(mutant: Mutant, budget: u64) -> Searched {
     });
     let last = seeds.last().copied().unwrap_or(0);
     Searched {
-        search: format!("{search:?}").to_lowercase(),
+        search: search.to_string(),
         finding,
         seeds,
         budget,
@@ -70,7 +70,7 @@ pub fn sound(mutants: &[Mutant], seeds: &BTreeSet<(Search, u64)>) -> Sound {
     }
     for (search, seed) in seeds {
         let outcome = caught(|| search.run(*seed));
-        note(format!("{search:?} seed {seed}"), outcome);
+        note(format!("{search}, seed {seed}"), outcome);
     }
     Sound {
         scenarios: mutants.len() as u64,

@@ -1,5 +1,7 @@
 //! The random search: seeds in which a mutant may show itself.
 
+use std::fmt;
+
 use coracle_sim::Plan;
 use coracle_sim::plan::Storage;
 use coracle_switch::{Area, Mutant};
@@ -90,6 +92,21 @@ impl Search {
     pub fn replay(self, mutant: Mutant, seed: u64) -> String {
         let name = mutant.name();
         format!("coracle-mutants --mutant {name} --seed {seed}")
+    }
+}
+
+/// `simulator: members`, `log against a model`.
+impl fmt::Display for Search {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Simulator(Kind::Any) => "simulator",
+            Self::Simulator(Kind::Hunt) => "simulator: leaders hunted",
+            Self::Simulator(Kind::Members) => "simulator: members change",
+            Self::Simulator(Kind::Lease) => "simulator: lease reads",
+            Self::Simulator(Kind::Redb) => "simulator: production log",
+            Self::Storage => "log against a model",
+            Self::Wire => "frames and loopback",
+        })
     }
 }
 

@@ -124,6 +124,14 @@ impl Rig {
         }
     }
 
+    /// The process ends in order: redb has no reason to look its file over.
+    pub(crate) fn close(&mut self) -> Result<(), String> {
+        let running = self.running.take();
+        let closed = running.map_or(Ok(()), |(mut store, _)| store.close());
+        self.disk.restart();
+        closed.map_err(|error| format!("no failure without a fault: {error}"))
+    }
+
     /// The file as it is.
     pub(crate) fn copy(&self) -> Vec<u8> {
         self.disk.contents(Path::new(FILE)).unwrap_or_default()
@@ -156,7 +164,7 @@ impl Rig {
             Accident::Kill => self.die(false),
             Accident::Power => self.die(true),
             Accident::Bit => {
-                self.die(false);
+                self.close()?;
                 let bits = self.copy().len() as u64 * 8;
                 for _ in 0..16 {
                     let bit = self.random.below(bits);

@@ -1,6 +1,6 @@
 //! The packages and what they use, as cargo knows them.
 
-use std::{path::Path, process::Command};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -9,6 +9,8 @@ pub(crate) struct Package {
     /// Relative to the workspace.
     pub(crate) folder: String,
     pub(crate) uses: Vec<Use>,
+    /// What each of its features turns on.
+    pub(crate) features: BTreeMap<String, Vec<String>>,
 }
 
 pub(crate) struct Use {
@@ -17,6 +19,10 @@ pub(crate) struct Use {
     pub(crate) ours: bool,
     /// Whether only tests have it.
     pub(crate) dev: bool,
+    /// Whether a feature brings it.
+    pub(crate) optional: bool,
+    /// The features it is wanted with.
+    pub(crate) features: Vec<String>,
 }
 
 /// The packages of the workspace.
@@ -50,9 +56,16 @@ fn package(package: &Value) -> Package {
                 name: text(&used["name"]).to_owned(),
                 ours: !used["path"].is_null(),
                 dev: used["kind"] == "dev",
+                optional: used["optional"] == true,
+                features: texts(&used["features"]),
             })
             .collect(),
+        features: serde_json::from_value(package["features"].clone()).expect("features"),
     }
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    list(value).iter().map(|it| text(it).to_owned()).collect()
 }
 
 fn text(value: &Value) -> &str {

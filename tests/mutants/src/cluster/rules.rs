@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use coracle_proto::{
-    AppendOutcome, Effect, Envelope, Index, LogId, Message, ReadId, ReplicaId, Term, VoteKind,
+    AppendOutcome, Configuration, Effect, Envelope, Index, LogId, Message, ReadId, ReplicaId, Term,
+    VoteKind,
 };
 
 use super::member::Member;
@@ -21,6 +22,8 @@ pub(super) struct Rules {
     /// Per read, what was committed when it began.
     reads: BTreeMap<ReadId, Index>,
     commits: BTreeMap<ReplicaId, Index>,
+    /// What each replica counted by when it moved last.
+    configurations: BTreeMap<ReplicaId, Configuration>,
 }
 
 impl Rules {
@@ -33,6 +36,7 @@ impl Rules {
             committed: BTreeMap::new(),
             reads: BTreeMap::new(),
             commits: BTreeMap::new(),
+            configurations: BTreeMap::new(),
         }
     }
 
@@ -164,6 +168,7 @@ impl Rules {
             self.leads(member, id);
             self.commits(members, member, id);
         }
+        self.configurations.insert(id, status.configuration);
     }
 
     fn leads(&mut self, member: &Member, id: ReplicaId) {
@@ -232,8 +237,9 @@ impl Rules {
             let member = members.get(&id.node.0);
             member.is_some_and(|it| it.raft.status().id == *id && it.durable.holds(entry))
         };
-        // A change counts from its append, and the one before it until then.
+        // A change counts from its append, that is, from the next step on.
         let now = leader.raft.status().configuration;
+        let now = self.configurations.get(&id).cloned().unwrap_or(now);
         let is_quorum = |half: &BTreeSet<ReplicaId>| {
             half.is_empty() || half.iter().filter(|id| holds(id)).count() > half.len() / 2
         };

@@ -34,6 +34,7 @@ pub(super) fn change_before_own_commit() -> Outcome {
     cluster.cut(2, 4);
     cluster.change(2, &[Change::Remove(NodeId(1))], AUTO);
     cluster.settle();
+    cluster.crash(1);
     cluster.heal();
     cluster.isolate(2);
     cluster.isolate(3);

@@ -1,8 +1,6 @@
 //! The log from leader to follower, and what is committed.
 
-use coracle_proto::{
-    AppendOutcome, Config, Configuration, Input, LogId, Message, NodeId, TimeoutKind,
-};
+use coracle_proto::{AppendOutcome, Config, Configuration, LogId, Message, NodeId, TimeoutKind};
 
 use super::Outcome;
 use crate::cluster::{Cluster, replica};
@@ -48,6 +46,7 @@ pub(super) fn commit_old_term_by_count() -> Outcome {
     cluster.settle_until(|cluster| cluster.leads(5));
     cluster.isolate(5);
     cluster.settle();
+    cluster.crash(1);
     // (c) Node 1 leads again with 2 and 3, and brings entry 2 to node 3, but no later one.
     cluster.heal();
     cluster.isolate(5);
@@ -60,6 +59,7 @@ pub(super) fn commit_old_term_by_count() -> Outcome {
     cluster.cut_one_way(1, 3);
     cluster.settle();
     // (d) Node 5 leads again, and knows nothing of it.
+    cluster.crash(5);
     cluster.heal();
     cluster.isolate(1);
     cluster.elect(5);
@@ -172,12 +172,13 @@ pub(super) fn stale_append_reply() -> Outcome {
     cluster.verdict()
 }
 
-/// The connection to a peer is lost of which nothing is known yet.
+/// A peer with an empty log refuses an append.
 pub(super) fn next_at_match() -> Outcome {
     let mut cluster = Cluster::of(3);
     cluster.isolate(3);
     cluster.elect(1);
-    cluster.feed(1, Input::PeerDown(NodeId(3)));
+    cluster.elect(2);
+    cluster.elect(1);
     cluster.heal();
     cluster.timeout(1, TimeoutKind::Heartbeat);
     cluster.settle();
@@ -200,14 +201,13 @@ pub(super) fn probe_as_match() -> Outcome {
         cluster.settle_until(|cluster| cluster.leads(3));
         cluster.isolate(3);
         cluster.settle();
-        cluster.pass(2 * crate::cluster::ELECTION);
-        cluster.fire_due(3);
-        cluster.fire_due(3);
+        cluster.crash(3);
     }
     // Node 1 leads with node 2 until its log is longer, and then meets node 3.
     cluster.heal();
     cluster.isolate(3);
-    for _ in 0..5 {
+    for _ in 0..6 {
+        cluster.crash(1);
         cluster.elect(1);
     }
     cluster.heal();

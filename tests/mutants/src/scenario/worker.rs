@@ -199,7 +199,6 @@ impl Rig {
     pub(super) fn restart(&mut self) {
         let floor = floor(self.snapshot.clone());
         self.worker = Worker::new(GROUP, self.context.clone(), &floor);
-        self.run();
     }
 
     /// Head of the outcome chain, and the index it is at.

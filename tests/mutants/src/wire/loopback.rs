@@ -175,7 +175,8 @@ pub(crate) fn resumed_transfer(length: usize, offset: u64) -> Result<(), String>
         let mut reader = one.transport.fetch_bulk(TWO, header).await.map_err(words)?;
         reader.resume_at(offset).await.map_err(words)?;
         let mut rest = Vec::new();
-        while let Some(chunk) = reader.read().await.map_err(words)? {
+        let torn = |error| format!("resumed transfer: from {offset} on: {error}");
+        while let Some(chunk) = reader.read().await.map_err(torn)? {
             rest.extend_from_slice(&chunk);
         }
         drop(reader);

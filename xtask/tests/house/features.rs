@@ -1,0 +1,45 @@
+//! What only an explicit build turns on: the product holds no deliberate bugs.
+
+use crate::metadata::packages;
+
+/// The feature that puts deliberate bugs in, and the crate that says which one is on.
+const MUTANTS: &str = "mutants";
+const SWITCH: &str = "coracle-switch";
+
+/// The only program with bugs in it, and what forwards the feature on its behalf.
+const PROGRAM: &str = "coracle-mutants";
+
+#[test]
+fn no_dependency_asks_for_deliberate_bugs() {
+    for package in packages() {
+        for used in &package.uses {
+            assert!(
+                !used.features.iter().any(|feature| feature == MUTANTS),
+                "{} uses {} with its feature `{MUTANTS}`",
+                package.name,
+                used.name
+            );
+            assert!(
+                used.name != SWITCH || used.optional || package.name == PROGRAM,
+                "{} links {SWITCH} always",
+                package.name
+            );
+        }
+    }
+}
+
+#[test]
+fn no_other_feature_turns_deliberate_bugs_on() {
+    for package in packages() {
+        for (feature, what) in &package.features {
+            let turns_on =
+                |it: &String| it == MUTANTS || it.ends_with("/mutants") || it.ends_with(SWITCH);
+            let implied = feature == SWITCH;
+            assert!(
+                feature == MUTANTS || implied || !what.iter().any(turns_on),
+                "feature `{feature}` of {} turns `{MUTANTS}` on: {what:?}",
+                package.name
+            );
+        }
+    }
+}
