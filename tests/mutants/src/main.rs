@@ -79,7 +79,7 @@ fn all(arguments: &Arguments) -> ExitCode {
     let mut seeds = BTreeSet::new();
     for (mutant, verdict) in mutants.iter().zip(&verdicts) {
         let random = verdict.random.iter().flat_map(|random| &random.seeds);
-        seeds.extend(random.map(|seed| (Search::of(*mutant).whole(), *seed)));
+        seeds.extend(random.map(|seed| (Search::of(*mutant), *seed)));
     }
     eprintln!("mutants: the sound code on {} seeds", seeds.len());
     let report = Report {

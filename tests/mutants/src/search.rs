@@ -1,91 +1,75 @@
 //! The random search: seeds in which a mutant may show itself.
 
+mod shape;
+
 use std::fmt;
 
 use coracle_sim::Plan;
 use coracle_sim::plan::Storage;
 use coracle_switch::{Area, Mutant};
 
+pub use shape::Shape;
+
 use crate::{storage, wire};
 
-/// Seeds that are looked at before one of them counts as suitable for a simulation.
+/// Seeds that are looked at before one of them counts as suitable.
 const MAX_UNSUITABLE: u64 = 1000;
 
 /// What a mutant is looked for with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Search {
     /// Whole clusters in the simulator.
-    Simulator(Kind),
+    Simulator(Shape),
+    /// The same, on those of its seeds that have the production log.
+    Redb,
     /// A log on a faulty disk, against a model.
     Storage,
     /// Frames, sound and damaged, and two nodes on loopback.
     Wire,
 }
 
-/// Which of the simulator's seeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// All of them.
-    Any,
-    /// Those in which new leaders are killed.
-    Hunt,
-    /// Those in which members change.
-    Members,
-    /// Those in which leadership is handed over and reads go by lease.
-    Lease,
-    /// Those on the production log.
-    Redb,
-}
-
 impl Search {
     /// What this mutant is looked for with.
     pub fn of(mutant: Mutant) -> Self {
-        use Mutant::{
-            ChangeBeforeOwnCommit, CommitOldTermByCount, HardStateLostOnCompaction,
-            LeaseKeptOnTransfer, LeaseOfPausedClock, PromiseBroken, ReadBeforeOwnCommit,
-            ReadStaleEcho, ReadWithoutRound,
+        use Mutant as M;
+        let shape = match mutant {
+            M::CommitOldTermByCount => Shape::Duels,
+            M::LeaseKeptOnTransfer | M::LeaseOfPausedClock | M::PromiseBroken => Shape::Leases,
+            M::CheckQuorumNever | M::ReadStaleEcho | M::ReadWithoutRound => Shape::Deposed,
+            M::SnapshotKeepsConfiguration | M::SnapshotKeepsTail => Shape::Snapshots,
+            M::ReadBeforeApplied | M::ReadBeforeOwnCommit | M::WitnessFirst => Shape::Any,
+            _ => match mutant.area() {
+                Area::Election | Area::Replication => Shape::Forks,
+                Area::Reads => Shape::Deposed,
+                Area::Membership => Shape::Members,
+                Area::Snapshot | Area::Apply => Shape::Any,
+                Area::Log if mutant == M::HardStateLostOnCompaction => return Self::Redb,
+                Area::Log => return Self::Storage,
+                Area::Transport => return Self::Wire,
+            },
         };
-        match (mutant, mutant.area()) {
-            (CommitOldTermByCount, _) => Self::Simulator(Kind::Hunt),
-            (PromiseBroken | LeaseKeptOnTransfer | LeaseOfPausedClock, _) => {
-                Self::Simulator(Kind::Lease)
-            }
-            (ReadBeforeOwnCommit | ReadStaleEcho | ReadWithoutRound, _) => {
-                Self::Simulator(Kind::Any)
-            }
-            (ChangeBeforeOwnCommit, _) | (_, Area::Membership) => Self::Simulator(Kind::Members),
-            (HardStateLostOnCompaction, _) => Self::Simulator(Kind::Redb),
-            (_, Area::Log) => Self::Storage,
-            (_, Area::Transport) => Self::Wire,
-            _ => Self::Simulator(Kind::Any),
-        }
-    }
-
-    /// The same, without a choice among the simulator's seeds.
-    pub fn whole(self) -> Self {
-        match self {
-            Self::Simulator(_) => Self::Simulator(Kind::Any),
-            other => other,
-        }
+        Self::Simulator(shape)
     }
 
     /// The seeds of this search, in order.
     pub fn seeds(self) -> Box<dyn Iterator<Item = u64>> {
         match self {
-            Self::Simulator(kind) => Box::new(Suitable { kind, next: 0 }),
-            Self::Storage | Self::Wire => Box::new(0..),
+            Self::Redb => Box::new(Suitable { next: 0 }),
+            Self::Simulator(_) | Self::Storage | Self::Wire => Box::new(0..),
         }
     }
 
     /// Runs one seed; the error says which rule was broken.
+    #[expect(clippy::missing_errors_doc, reason = "the line above is about it")]
     pub fn run(self, seed: u64) -> Result<(), String> {
-        match self {
-            Self::Simulator(_) => coracle_sim::run(Plan::of(seed), false)
-                .map(drop)
-                .map_err(|violation| violation.to_string()),
-            Self::Storage => storage::run(seed),
-            Self::Wire => wire::run(seed),
-        }
+        let plan = match self {
+            Self::Simulator(shape) => shape.plan(seed),
+            Self::Redb => Plan::of(seed),
+            Self::Storage => return storage::run(seed),
+            Self::Wire => return wire::run(seed),
+        };
+        let outcome = coracle_sim::run(plan, false);
+        outcome.map(drop).map_err(|violation| violation.to_string())
     }
 
     /// The command that runs this seed again.
@@ -99,19 +83,22 @@ impl Search {
 impl fmt::Display for Search {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Simulator(Kind::Any) => "simulator",
-            Self::Simulator(Kind::Hunt) => "simulator: leaders hunted",
-            Self::Simulator(Kind::Members) => "simulator: members change",
-            Self::Simulator(Kind::Lease) => "simulator: lease reads",
-            Self::Simulator(Kind::Redb) => "simulator: production log",
+            Self::Simulator(Shape::Any) => "simulator",
+            Self::Simulator(Shape::Duels) => "simulator: duels",
+            Self::Simulator(Shape::Forks) => "simulator: forks",
+            Self::Simulator(Shape::Deposed) => "simulator: deposed leaders",
+            Self::Simulator(Shape::Leases) => "simulator: leases",
+            Self::Simulator(Shape::Members) => "simulator: members",
+            Self::Simulator(Shape::Snapshots) => "simulator: snapshots",
+            Self::Redb => "simulator: production log",
             Self::Storage => "log against a model",
             Self::Wire => "frames and loopback",
         })
     }
 }
 
+/// Seeds on the production log.
 struct Suitable {
-    kind: Kind,
     next: u64,
 }
 
@@ -120,21 +107,8 @@ impl Iterator for Suitable {
 
     fn next(&mut self) -> Option<u64> {
         let mut range = self.next..self.next + MAX_UNSUITABLE;
-        let seed = range.find(|seed| self.kind.suits(&Plan::of(*seed)))?;
+        let seed = range.find(|seed| Plan::of(*seed).storage == Storage::Redb)?;
         self.next = seed + 1;
         Some(seed)
-    }
-}
-
-impl Kind {
-    fn suits(self, plan: &Plan) -> bool {
-        let faults = &plan.faults;
-        match self {
-            Self::Any => true,
-            Self::Hunt => faults.hunt && plan.nodes > 1,
-            Self::Members => faults.members,
-            Self::Lease => plan.leases > 0 && plan.nodes > 2,
-            Self::Redb => plan.storage == Storage::Redb,
-        }
     }
 }
