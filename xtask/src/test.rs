@@ -28,10 +28,6 @@ pub(crate) fn run() -> Result<(), Failure> {
         &mut cargo("build -p coracle-proto --target wasm32-wasip2"),
     )?;
     sim::short(|| Command::new(programs.join("coracle-sim")))?;
-    step(
-        &format!("simulating {SEEDS} histories, each of them twice"),
-        Command::new(programs.join("coracle-sim")).args(["--seeds", SEEDS, "--twice"]),
-    )?;
     mutants::short()?;
     chaos::short(&plugins, &programs)?;
     say("all tests passed");

@@ -3,7 +3,7 @@
 use coracle_proto::{AppendOutcome, Config, Configuration, LogId, Message, NodeId, TimeoutKind};
 
 use super::Outcome;
-use crate::cluster::{Cluster, replica};
+use crate::cluster::{Cluster, ELECTION, replica};
 
 fn matched(index: u64) -> Message {
     Message::AppendReply(AppendOutcome::Matched { index })
@@ -41,7 +41,7 @@ pub(super) fn commit_old_term_by_count() -> Outcome {
     // (b) Node 5 leads with 3 and 4, and has an entry 2 of its own that nobody gets.
     cluster.isolate(1);
     cluster.isolate(2);
-    cluster.pass(2 * crate::cluster::ELECTION);
+    cluster.pass(2 * ELECTION);
     cluster.campaign(5);
     cluster.settle_until(|cluster| cluster.leads(5));
     cluster.isolate(5);
@@ -52,7 +52,7 @@ pub(super) fn commit_old_term_by_count() -> Outcome {
     cluster.isolate(5);
     cluster.isolate(4);
     for _ in 0..2 {
-        cluster.pass(2 * crate::cluster::ELECTION);
+        cluster.pass(2 * ELECTION);
         cluster.campaign(1);
         cluster.settle_until(|cluster| cluster.durable(3) == 2);
     }
@@ -176,8 +176,10 @@ pub(super) fn stale_append_reply() -> Outcome {
 pub(super) fn next_at_match() -> Outcome {
     let mut cluster = Cluster::of(3);
     cluster.isolate(3);
-    cluster.elect(1);
-    cluster.elect(2);
+    for _ in 0..2 {
+        cluster.elect(1);
+        cluster.crash(1);
+    }
     cluster.elect(1);
     cluster.heal();
     cluster.timeout(1, TimeoutKind::Heartbeat);
@@ -196,7 +198,7 @@ pub(super) fn probe_as_match() -> Outcome {
     for _ in 0..2 {
         cluster.heal();
         cluster.isolate(1);
-        cluster.pass(2 * crate::cluster::ELECTION);
+        cluster.pass(2 * ELECTION);
         cluster.campaign(3);
         cluster.settle_until(|cluster| cluster.leads(3));
         cluster.isolate(3);
