@@ -77,7 +77,10 @@ impl Ticket {
     ///
     /// [`TicketError::Expired`].
     pub fn check(&self, now: SystemTime) -> Result<(), TicketError> {
-        let expires = UNIX_EPOCH + Duration::from_secs(self.expires);
+        // What lies beyond the end of time does not expire.
+        let Some(expires) = UNIX_EPOCH.checked_add(Duration::from_secs(self.expires)) else {
+            return Ok(());
+        };
         match now.duration_since(expires) {
             Ok(ago) if !ago.is_zero() => Err(TicketError::Expired {
                 ago: Duration::from_secs(ago.as_secs()),
@@ -205,6 +208,15 @@ mod tests {
                 ago: Duration::from_secs(90)
             })
         );
+    }
+
+    #[test]
+    fn a_ticket_that_expires_after_the_end_of_time_is_good() {
+        let for_ever = Ticket {
+            expires: u64::MAX,
+            ..ticket()
+        };
+        assert_eq!(for_ever.check(SystemTime::now()), Ok(()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod chaos; // real faults on real processes
 mod demo; // builds a node and runs its demo
+mod failpoints; // nodes that fail at places in their code
 mod fuzz; // looks for inputs that break a decoder
 mod model; // searches slices of what the core can do
 mod mutants; // deliberate bugs that the tests must catch
@@ -27,6 +28,8 @@ const USAGE: &str = "usage: cargo xtask VERB
                               the corpus and fresh seeds, optimised; arguments go to `coracle-sim`
   chaos [--minutes M] [--scenario NAME] [--seed S] [--all] [--list] ...
                               real faults on real processes; arguments go to `coracle-chaos`
+  failpoints [--all] [--seed S] [--verbose] ...
+                              nodes that fail at places in their code; arguments go to `coracle-chaos`
   fuzz [TARGET] [--minutes M] look for inputs that break a decoder, optimised; all targets or those
                               whose name holds TARGET
   model [SLICE ...]           search slices of what the core can do to their end; --list names them
@@ -59,6 +62,7 @@ fn run(verb: &str, rest: &[String]) -> Result<(), Failure> {
         "demo" => demo::run(rest),
         "sim" => sim::run(rest),
         "chaos" => chaos::run(rest),
+        "failpoints" => failpoints::run(rest),
         "fuzz" => fuzz::run(rest),
         "model" => model::search(rest),
         "mutants" => mutants::run(rest),

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use crate::{
     chaos,
     demo::build_programs,
-    model, mutants, plugins,
+    failpoints, model, mutants, plugins,
     runs::{Failure, say, step},
     sim,
     workspace::{cargo, peers},
@@ -30,6 +30,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     sim::short(|| Command::new(programs.join("coracle-sim")))?;
     mutants::short()?;
     chaos::short(&plugins, &programs)?;
+    failpoints::short(&plugins, &programs)?;
     say("all tests passed");
     Ok(())
 }

@@ -3,6 +3,8 @@
 mod config;
 mod events;
 mod fsm;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod leader;
 mod members;

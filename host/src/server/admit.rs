@@ -128,6 +128,8 @@ impl Shell {
             Ok(reply) => return Err(Failure::unknown(format!("the directory said {reply:?}"))),
             Err(failure) => return Err(directory_refusal(failure)),
         };
+        #[cfg(feature = "failpoints")]
+        super::failpoints::pass(super::failpoints::Place::BeforeAdmission);
         let certificate = authority
             .sign_csr(node, &fields.csr)
             .map_err(|error| bad(error.to_string()))?;

@@ -37,6 +37,25 @@ pub(super) struct Dispatch {
     pub(super) strangers: mpsc::Sender<Stranger>,
 }
 
+#[cfg(feature = "failpoints")]
+fn pass_places(out: &Outbox) {
+    use super::failpoints::{Place, pass};
+    use coracle_proto::Message;
+    let append = |envelope: &coracle_proto::Envelope| match &envelope.message {
+        Message::Append { entries, .. } => !entries.is_empty(),
+        _ => false,
+    };
+    if out.sends.iter().any(append) {
+        pass(Place::BeforeSend);
+    }
+    if !out.answers.is_empty() {
+        pass(Place::BeforeAnswer);
+    }
+    if !out.snapshots.is_empty() {
+        pass(Place::BeforeSnapshotSend);
+    }
+}
+
 impl Dispatch {
     pub(super) fn run(&mut self, out: &mut Outbox) {
         if out.is_empty() {
@@ -59,6 +78,8 @@ impl Dispatch {
             }
         }
         self.writes.push_all(out.writes.drain(..));
+        #[cfg(feature = "failpoints")]
+        pass_places(out);
         self.send(out);
         for (group, task) in out.tasks.drain(..) {
             self.tell(group, task);

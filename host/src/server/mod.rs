@@ -10,9 +10,13 @@ mod consensus;
 mod create;
 mod dispatch;
 mod execute;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod fetched;
 mod forward;
 mod freshness;
+#[doc(hidden)]
+pub mod fuzzing;
 mod heal;
 mod images;
 mod leadership;

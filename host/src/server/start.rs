@@ -334,6 +334,8 @@ fn assemble(
         directory.clone(),
         Arc::new(Sandboxes::new(Arc::clone(&plugins), Arc::clone(&metrics))),
     ));
+    #[cfg(feature = "failpoints")]
+    let machines: Arc<dyn Machines> = Arc::new(super::failpoints::FailingMachines(machines));
     let log: Arc<dyn LogReader> = Arc::new(reader.clone());
     let shell = Arc::new(Shell {
         node: NodeId(config.node),
@@ -410,6 +412,8 @@ fn assemble(
     if !recovered.groups.contains_key(&GroupId::SYSTEM) && !shell.config.joined {
         inbox.push(host_system_group(&shell));
     }
+    #[cfg(feature = "failpoints")]
+    let store = super::failpoints::FailingLog(store);
     let log = LogWriter::start(
         store,
         writes,

@@ -45,12 +45,17 @@ impl log_writer::Store for Store {
 
 /// Opens the data folder. Blocks; takes a moment after a crash, when the log is checked in full.
 pub(super) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Storage> {
+    #[cfg(feature = "failpoints")]
+    super::failpoints::announce()?;
     let folder = &config.data_dir;
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot create the data folder {}", folder.display()))?;
     let disk = RealDisk::open(folder)
         .with_context(|| format!("cannot use the data folder {}", folder.display()))?;
-    let disk: Arc<dyn Disk> = Arc::new(MeteredDisk::new(disk, metrics));
+    let disk = MeteredDisk::new(disk, metrics);
+    #[cfg(feature = "failpoints")]
+    let disk = super::failpoints::FailingDisk(disk);
+    let disk: Arc<dyn Disk> = Arc::new(disk);
     let marker = marker(folder);
     let fresh = !Store::has_state(disk.as_ref()).context("cannot look for the log")?;
     if fresh && !marker.exists() {

@@ -79,7 +79,11 @@ impl WorkerActor {
     fn deliver(&self, report: Report) {
         trace!(?report);
         match report {
-            Report::Answer { ticket, answer } => self.reports.waiters.answer(ticket, answer),
+            Report::Answer { ticket, answer } => {
+                #[cfg(feature = "failpoints")]
+                super::failpoints::pass(super::failpoints::Place::BeforeAnswer);
+                self.reports.waiters.answer(ticket, answer);
+            }
             Report::PluginMissing { group, plugin } => {
                 self.note(Note::PluginMissing(group, plugin));
             }

@@ -101,6 +101,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
             "coracle-it",
             "coracle-bench",
             "coracle-chaos",
+            "coracle-fuzz",
             "coracle-mutants",
             "coracle-transport",
         ],

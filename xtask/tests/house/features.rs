@@ -9,6 +9,23 @@ const SWITCH: &str = "coracle-switch";
 /// The only program with bugs in it, and what forwards the feature on its behalf.
 const PROGRAM: &str = "coracle-mutants";
 
+/// The feature that lets tests make a node fail.
+const FAILPOINTS: &str = "failpoints";
+
+#[test]
+fn nothing_turns_failpoints_on() {
+    for package in packages() {
+        let mut asked = package.uses.iter().flat_map(|used| &used.features);
+        let mut implied = package.features.iter().flat_map(|(_, what)| what);
+        let turns_on = |it: &String| it == FAILPOINTS || it.ends_with("/failpoints");
+        assert!(
+            !asked.any(turns_on) && !implied.any(turns_on),
+            "{} turns `{FAILPOINTS}` on",
+            package.name
+        );
+    }
+}
+
 #[test]
 fn no_dependency_asks_for_deliberate_bugs() {
     for package in packages() {

@@ -29,6 +29,12 @@ pub const PAYLOAD_VERSION: u8 = 1;
 /// Length of what every payload begins with: kind, version, time, seed.
 const HEAD: usize = 1 + 1 + 8 + 32;
 
+/// The fewest bytes a body can take in a frame: its length.
+const MIN_BODY: usize = 4;
+
+/// The fewest bytes a command can take: its flags, and its body.
+const MIN_COMMAND: usize = 1 + MIN_BODY;
+
 const COMMANDS: u8 = 1;
 const CREATE: u8 = 2;
 const ACTIVATE: u8 = 3;
@@ -327,8 +333,8 @@ impl<'a> Reader<'a> {
 
     fn headers(&mut self) -> Result<Vec<CommandHeader>, PayloadError> {
         let count = self.u32()?;
-        // A count that cannot be true must not reserve memory: each takes at least a byte.
-        let mut headers = Vec::with_capacity((count as usize).min(self.left()));
+        // A count that cannot be true must not reserve memory.
+        let mut headers = Vec::with_capacity((count as usize).min(self.left() / MIN_COMMAND));
         for _ in 0..count {
             headers.push(self.header()?);
         }
@@ -357,7 +363,7 @@ impl<'a> Reader<'a> {
         if headers != bodies || bodies == 0 {
             return Err(PayloadError::Count { headers, bodies });
         }
-        let mut spans = Vec::with_capacity((bodies as usize).min(self.left()));
+        let mut spans = Vec::with_capacity((bodies as usize).min(self.left() / MIN_BODY));
         for _ in 0..bodies {
             let len = self.u32()?;
             spans.push(((self.at - start) as u32, len));

@@ -21,6 +21,9 @@ mod exports;
 mod fault;
 /// The packed formats.
 mod frame;
+/// Ways in for fuzzing.
+#[doc(hidden)]
+pub mod fuzzing;
 /// What the guest may call.
 mod imports;
 /// What is checked before anything is compiled.
@@ -31,6 +34,8 @@ mod instance;
 mod limiter;
 /// Bounds on what a guest may use.
 mod limits;
+/// Text of guests.
+mod printable;
 /// From bytes to a plugin.
 mod stage;
 /// The state behind the imports.
@@ -43,4 +48,5 @@ pub use fault::{FailureClass, Fault};
 pub use frame::{check_outcomes, count_commands};
 pub use instance::{Instance, Reply};
 pub use limits::Limits;
+pub use printable::printable;
 pub use stage::{Caps, Plugin, StageError};

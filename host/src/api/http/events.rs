@@ -58,7 +58,7 @@ pub(super) async fn follow(
     Ok((kind, body).into_response())
 }
 
-fn filter(wanted: &Wanted) -> Result<EventFilter, ApiError> {
+pub(super) fn filter(wanted: &Wanted) -> Result<EventFilter, ApiError> {
     let bad = |reason: String| ApiError::new(Code::BadRequest, reason);
     let words = wanted.kinds.iter().flat_map(|kinds| kinds.split(','));
     let kinds = words

@@ -92,7 +92,7 @@ pub(super) async fn fetch(
 }
 
 /// One range, as `bytes=FROM-[THROUGH]`; anything else counts as none, as RFC 9110 allows.
-fn range(headers: &HeaderMap, len: u64) -> Result<Option<Range<u64>>, ApiError> {
+pub(super) fn range(headers: &HeaderMap, len: u64) -> Result<Option<Range<u64>>, ApiError> {
     let text = headers.get(RANGE).and_then(|value| value.to_str().ok());
     let Some((from, through)) = text
         .and_then(|text| text.strip_prefix("bytes="))

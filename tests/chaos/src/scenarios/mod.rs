@@ -2,6 +2,7 @@
 
 mod clock; // clocks that jump or keep another pace
 mod disk; // full, frozen and wiped disks
+mod failpoints; // a node that fails at a place in its code
 mod fsync; // crashes and errors exactly at an fsync
 mod kill; // crashes, alone and together
 mod members; // nodes that come and go
@@ -41,6 +42,7 @@ pub const ALL: &[Scenario] = &[
     snapshot::INTERRUPTED,
     upgrade::UNDER_KILLS,
     storm::STORM,
+    failpoints::FAILPOINTS,
 ];
 
 /// The scenario of this name.

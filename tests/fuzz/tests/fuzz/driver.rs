@@ -11,6 +11,7 @@ use coracle_driver::task::{Command, HostEntry, Outcome};
 use coracle_driver::{Digest, Limits, MachineSpec, Reply};
 use coracle_fuzz::{Tape, damaged, input, within};
 use coracle_proto::{GroupId, NodeId, ReplicaId};
+use coracle_runtime::{check_outcomes, count_commands};
 
 const SLACK: usize = 16 << 10;
 
@@ -82,7 +83,8 @@ fn entry_payload() {
             return;
         };
         if let Body::Commands(group) = &decoded.body {
-            let _ = group;
+            let counted = count_commands(group.frame()).expect("the guest's frame is sound");
+            assert_eq!(counted as usize, group.len());
         }
         if let Some(again) = encoded_again(&decoded) {
             assert_eq!(payload::decode(&again), Ok(decoded), "it comes back");
@@ -102,12 +104,19 @@ fn guest_outcomes() {
         group_reply_bytes: 300,
         ..Limits::default()
     };
+    let sandbox = coracle_runtime::Limits {
+        reply_bytes: limits.reply_bytes,
+        group_reply_bytes: limits.group_reply_bytes,
+        ..coracle_runtime::Limits::default()
+    };
     fuzz!(60_000, 256, |tape: &[u8]| {
         let mut tape = Tape::new(tape);
         let commands = *tape.pick(&[0usize, 2, 9, 1]);
         let frame = input(&mut tape, &seeds);
         let allowed = SLACK + 64 * frame.len();
         let decoded = within(allowed, || decode_outcomes(&frame, commands, &limits));
+        let checked = check_outcomes(&frame, commands as u32, &sandbox);
+        assert_eq!(decoded.is_ok(), checked.is_ok(), "host and sandbox agree");
         if let Ok(outcomes) = decoded {
             let replies: Vec<Reply> = outcomes.into_iter().filter_map(reply).collect();
             assert_eq!(encode_outcomes(&replies), frame, "one encoding only");

@@ -12,9 +12,12 @@ macro_rules! fuzz {
 }
 
 mod driver;
+mod host;
+mod http;
 mod log_records;
 mod log_store;
 mod proto;
 mod raft_step;
+mod runtime;
 mod snapshot_files;
 mod transport;

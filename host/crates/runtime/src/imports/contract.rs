@@ -4,6 +4,7 @@ use wasmtime::Result;
 use wasmtime::component::{Linker, Resource, ResourceType, WasmList};
 
 use crate::fault::{FailureClass, GuestError};
+use crate::printable::printable;
 use crate::store::{Context, Data, charge};
 
 /// Most bytes that one `random` gives.
@@ -76,7 +77,7 @@ pub(super) fn write_log(store: &mut Context<'_>, level: u8, message: &WasmList<u
     let left = store.data().log_left;
     let kept = left.min(message.len() as u64);
     let text = String::from_utf8_lossy(&message.as_le_slice(&*store)[..kept as usize]);
-    let text = text.trim_end_matches('\n');
+    let text = printable(text.trim_end_matches('\n'));
     if !text.is_empty() {
         match level {
             0 => tracing::trace!(target: "coracle::guest", "{text}"),

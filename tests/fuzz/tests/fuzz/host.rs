@@ -1,0 +1,173 @@
+//! What nodes say to each other on behalf of clients, tickets, and files of settings.
+
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use coracle::config::Config;
+use coracle::server::fuzzing;
+use coracle::ticket::{Secret, Ticket};
+use coracle_client::{Endpoint, MemberRole, check_fsm_name, node_id, parse_duration};
+use coracle_fuzz::{Tape, input, within};
+
+const SLACK: usize = 32 << 10;
+
+#[test]
+fn calls() {
+    let seeds = fuzzing::calls();
+    fuzz!(20_000, 200, |tape: &[u8]| {
+        let bytes = input(&mut Tape::new(tape), &seeds);
+        let read = within(SLACK + 64 * bytes.len(), || fuzzing::read_call(&bytes));
+        if let Some(again) = read {
+            assert_eq!(fuzzing::read_call(&again), Some(again), "it comes back");
+        }
+    });
+}
+
+#[test]
+fn answers() {
+    let seeds = fuzzing::answers();
+    fuzz!(20_000, 200, |tape: &[u8]| {
+        let bytes = input(&mut Tape::new(tape), &seeds);
+        let again = within(SLACK + 64 * bytes.len(), || fuzzing::read_answer(&bytes));
+        assert_eq!(fuzzing::read_answer(&again), again, "it comes back");
+    });
+}
+
+#[test]
+fn bulk_headers() {
+    let seeds = fuzzing::bulks();
+    fuzz!(20_000, 200, |tape: &[u8]| {
+        let bytes = input(&mut Tape::new(tape), &seeds);
+        let (header, given) = within(SLACK + 16 * bytes.len(), || fuzzing::read_bulk(&bytes));
+        if let Some(again) = header {
+            assert_eq!(fuzzing::read_bulk(&again).0, Some(again), "it comes back");
+        }
+        if let Some(again) = given {
+            assert_eq!(fuzzing::read_bulk(&again).1, Some(again), "it comes back");
+        }
+    });
+}
+
+#[test]
+fn joins() {
+    let seeds = fuzzing::joins();
+    let sound = fuzzing::read_join(&seeds[0]);
+    assert!(
+        sound.is_some_and(|(_, proven)| proven),
+        "the seed is proven"
+    );
+    fuzz!(20_000, 200, |tape: &[u8]| {
+        let bytes = input(&mut Tape::new(tape), &seeds);
+        if let Some((again, proven)) = fuzzing::read_join(&bytes) {
+            assert_eq!(again, bytes, "one encoding only");
+            assert!(
+                !proven || bytes == seeds[0],
+                "what was changed is not proven"
+            );
+        }
+        let answer = within(SLACK + 64 * bytes.len(), || {
+            fuzzing::read_join_answer(&bytes)
+        });
+        if let Some(again) = answer {
+            assert_eq!(fuzzing::read_join_answer(&again), Some(again));
+        }
+    });
+}
+
+fn ticket(tape: &mut Tape<'_>) -> Ticket {
+    Ticket {
+        cluster: String::from_utf8_lossy(tape.bytes(9)).into_owned(),
+        pin: [7; 32],
+        addresses: vec!["127.0.0.1:7400".parse().expect("an address")],
+        token: tape.small(9),
+        secret: Secret([9; 16]),
+        role: MemberRole::Witness,
+        expires: tape.small(1 << 40),
+    }
+}
+
+#[test]
+fn tickets() {
+    let seeds = [ticket(&mut Tape::new(b"prod")).to_string().into_bytes()];
+    fuzz!(20_000, 200, |tape: &[u8]| {
+        let mut tape = Tape::new(tape);
+        let made = ticket(&mut tape);
+        let word = made.to_string();
+        assert_eq!(word.parse(), Ok(made.clone()), "it comes back");
+        let _ = made.check(UNIX_EPOCH + Duration::from_secs(tape.small(1 << 40) >> 20));
+        let text = String::from_utf8_lossy(&input(&mut tape, &seeds)).into_owned();
+        if let Ok(read) = within(SLACK + 8 * text.len(), || text.parse::<Ticket>()) {
+            let _ = read.check(UNIX_EPOCH);
+            assert_eq!(read.to_string().parse(), Ok(read), "it comes back");
+        }
+    });
+}
+
+const SETTINGS: &str = r#"
+node = 1
+cluster = "prod"
+data_dir = "data"
+
+[listen]
+quic = "127.0.0.1:7400"
+http = "127.0.0.1:7401"
+
+[tls]
+cert = "node.crt"
+key = "node.key"
+ca = "ca.crt"
+
+[[peers]]
+node = 2
+quic = "127.0.0.1:7402"
+http = "http://127.0.0.1:7403"
+
+[raft]
+election_timeout_ms = 500
+heartbeat_ms = 50
+
+[storage]
+low_water_bytes = 8388608
+"#;
+
+#[test]
+fn settings() {
+    let seeds = [SETTINGS.as_bytes().to_vec()];
+    let path = Path::new("coracle.toml");
+    fuzz!(4_000, 200, |tape: &[u8]| {
+        let bytes = input(&mut Tape::new(tape), &seeds);
+        let text = String::from_utf8_lossy(&bytes);
+        let parsed = within((1 << 20) + 256 * text.len(), || Config::parse(&text, path));
+        match parsed {
+            Ok(config) => {
+                assert!(config.raft.heartbeat_interval() < config.raft.election_timeout());
+                let _ = config.settings();
+            }
+            Err(error) => assert!(!error.to_string().is_empty(), "it says why"),
+        }
+    });
+}
+
+#[test]
+fn words() {
+    let seeds = [
+        "1h30m",
+        "250ms",
+        "n4",
+        "kv",
+        "http://127.0.0.1:7401",
+        "18446744073709551615s",
+    ]
+    .map(|word| word.as_bytes().to_vec());
+    fuzz!(20_000, 100, |tape: &[u8]| {
+        let bytes = input(&mut Tape::new(tape), &seeds);
+        let text = String::from_utf8_lossy(&bytes);
+        let _ = parse_duration(&text);
+        let _ = node_id(&text);
+        let _ = text.parse::<Endpoint>();
+        let _ = coracle::config::parse_value(&text);
+        if check_fsm_name(&text).is_ok() {
+            assert!(text.len() <= 63 && text.is_ascii(), "{text:?}");
+        }
+    });
+}
