@@ -84,7 +84,7 @@ fn all(arguments: &Arguments) -> ExitCode {
     eprintln!("mutants: the sound code on {} seeds", seeds.len());
     let report = Report {
         mutants: verdicts,
-        sound: run::sound(&mutants, &seeds),
+        sound: run::sound(&mutants, &seeds, arguments.jobs()),
     };
     if arguments.json {
         match serde_json::to_string_pretty(&report) {

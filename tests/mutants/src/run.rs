@@ -1,6 +1,8 @@
 //! Looking for one mutant, and for faults of the sound code.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use coracle_switch::{Mutant, set};
@@ -54,29 +56,61 @@ pub fn replay(mutant: Mutant, seed: u64) -> Result<(), String> {
     outcome
 }
 
-/// Puts the sound code to the same: all scenarios of these mutants, and these seeds.
-pub fn sound(mutants: &[Mutant], seeds: &BTreeSet<(Search, u64)>) -> Sound {
+/// Puts the sound code to the same: all scenarios of these mutants, and these seeds, on so many
+/// threads.
+pub fn sound(mutants: &[Mutant], seeds: &BTreeSet<(Search, u64)>, threads: usize) -> Sound {
     set(None);
     let begun = Instant::now();
-    let mut sound = Sound::default();
-    let mut note = |what: String, outcome: Result<(), String>| {
-        if let Err(broken) = outcome {
-            sound.failures.push(format!("{what}: {broken}"));
+    let mut work: Vec<Work> = mutants
+        .iter()
+        .map(|mutant| Work::Scenario(*mutant))
+        .collect();
+    work.extend(
+        seeds
+            .iter()
+            .map(|(search, seed)| Work::Seed(*search, *seed)),
+    );
+    let next = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(work) = work.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    if let Err(failure) = work.run() {
+                        let failures = failures.lock();
+                        failures
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push(failure);
+                    }
+                }
+            });
         }
-    };
-    for mutant in mutants {
-        let outcome = caught(|| scenario::play(*mutant));
-        note(format!("scenario {}", mutant.name()), outcome);
-    }
-    for (search, seed) in seeds {
-        let outcome = caught(|| search.run(*seed));
-        note(format!("{search}, seed {seed}"), outcome);
-    }
+    });
     Sound {
         scenarios: mutants.len() as u64,
         seeds: seeds.len() as u64,
+        failures: failures
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner),
         millis: begun.elapsed().as_millis() as u64,
-        ..sound
+    }
+}
+
+/// Something that the sound code must pass.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Scenario(Mutant),
+    Seed(Search, u64),
+}
+
+impl Work {
+    fn run(self) -> Result<(), String> {
+        match self {
+            Self::Scenario(mutant) => caught(|| scenario::play(mutant))
+                .map_err(|broken| format!("scenario {}: {broken}", mutant.name())),
+            Self::Seed(search, seed) => caught(|| search.run(seed))
+                .map_err(|broken| format!("{search}, seed {seed}: {broken}")),
+        }
     }
 }
 

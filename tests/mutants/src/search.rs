@@ -36,7 +36,9 @@ impl Search {
             M::CommitOldTermByCount => Shape::Duels,
             M::LeaseKeptOnTransfer | M::LeaseOfPausedClock | M::PromiseBroken => Shape::Leases,
             M::CheckQuorumNever | M::ReadStaleEcho | M::ReadWithoutRound => Shape::Deposed,
-            M::SnapshotKeepsConfiguration | M::SnapshotKeepsTail => Shape::Snapshots,
+            M::SnapshotKeepsConfiguration | M::SnapshotKeepsTail | M::SnapshotNotVerified => {
+                Shape::Snapshots
+            }
             M::ReadBeforeApplied | M::ReadBeforeOwnCommit | M::WitnessFirst => Shape::Any,
             _ => match mutant.area() {
                 Area::Election | Area::Replication => Shape::Forks,

@@ -74,7 +74,7 @@ fn forks(plan: Plan) -> Plan {
     plan.faults = Faults {
         delay: 60,
         duplicate: 60,
-        hunt: plan.seed % 2 == 0,
+        hunt: plan.seed.is_multiple_of(2),
         kill: true,
         partition: true,
         one_way: true,
