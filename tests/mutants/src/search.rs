@@ -33,7 +33,7 @@ impl Search {
     pub fn of(mutant: Mutant) -> Self {
         use Mutant as M;
         let shape = match mutant {
-            M::CommitOldTermByCount => Shape::Duels,
+            M::CommitOldTermByCount => Shape::Hunt,
             M::LeaseKeptOnTransfer | M::LeaseOfPausedClock | M::PromiseBroken => Shape::Leases,
             M::CheckQuorumNever | M::ReadStaleEcho | M::ReadWithoutRound => Shape::Deposed,
             M::SnapshotKeepsConfiguration | M::SnapshotKeepsTail | M::SnapshotNotVerified => {
@@ -86,7 +86,7 @@ impl fmt::Display for Search {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Simulator(Shape::Any) => "simulator",
-            Self::Simulator(Shape::Duels) => "simulator: duels",
+            Self::Simulator(Shape::Hunt) => "simulator: leaders hunted",
             Self::Simulator(Shape::Forks) => "simulator: forks",
             Self::Simulator(Shape::Deposed) => "simulator: deposed leaders",
             Self::Simulator(Shape::Leases) => "simulator: leases",

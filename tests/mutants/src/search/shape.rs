@@ -9,8 +9,8 @@ use coracle_sim::plan::{Faults, MS, Storage};
 pub enum Shape {
     /// As the seed means them.
     Any,
-    /// Leaders that die as soon as they lead: those of the simulator's seeds that are duels.
-    Duels,
+    /// As the seed means them, and leaders that die as soon as they lead.
+    Hunt,
     /// Logs that fork: leaders that die or are cut off, messages that come late or twice.
     Forks,
     /// Leaders that are deposed without noticing.
@@ -32,17 +32,13 @@ const ELECTION: u64 = 150;
 /// Mean time between two faults: long enough for a new leader under the one before.
 const INTERVAL: u64 = 3 * ELECTION * MS;
 
-/// Which of the simulator's seeds are duels.
-const DUEL_EVERY: u64 = 8;
-const DUEL: u64 = 7;
-
 impl Shape {
     /// What a seed means in this shape.
     pub(super) fn plan(self, seed: u64) -> Plan {
         let plan = Plan::of(seed);
         match self {
             Self::Any => plan,
-            Self::Duels => Plan::of(DUEL_EVERY * seed + DUEL),
+            Self::Hunt => hunt(plan),
             Self::Forks => forks(plan),
             Self::Deposed => deposed(plan),
             Self::Leases => leases(deposed(plan)),
@@ -67,6 +63,11 @@ fn plain(mut plan: Plan) -> Plan {
         fault_interval: INTERVAL,
         ..plan
     }
+}
+
+fn hunt(mut plan: Plan) -> Plan {
+    plan.faults.hunt = true;
+    plan
 }
 
 fn forks(plan: Plan) -> Plan {
