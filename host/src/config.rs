@@ -62,6 +62,9 @@ pub struct Config {
     /// Names of the settings that the file sets.
     #[serde(skip)]
     pub named: BTreeSet<String>,
+    /// Where a trace for the specification is written, if one is asked for on the command line.
+    #[serde(skip)]
+    pub trace_events: Option<PathBuf>,
 }
 
 /// Where a node listens.

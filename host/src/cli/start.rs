@@ -52,6 +52,9 @@ pub(super) struct Start {
     /// Where its clients reach it [default: 127.0.0.1, the port after that of --quic]
     #[arg(long, value_name = "IP:PORT", requires = "join")]
     http: Option<SocketAddr>,
+    /// Append what the node does to this file, for `coracle-trace` to judge (docs/testing.md)
+    #[arg(long, value_name = "FILE", env = "CORACLE_TRACE_EVENTS", hide = true)]
+    trace_events: Option<PathBuf>,
     /// A name for it, beside its id
     #[arg(long, value_name = "NAME", requires = "join")]
     name: Option<String>,
@@ -65,7 +68,8 @@ impl Start {
         }
         let path = self.config.as_ref();
         let path = path.ok_or_else(|| Failure::usage("want --config, or --join and --data-dir"))?;
-        let config = Config::load(path)?;
+        let mut config = Config::load(path)?;
+        config.trace_events.clone_from(&self.trace_events);
         let log = log_to_stderr(&config.log.level)?;
         server::run(config, log)
             .await

@@ -12,6 +12,7 @@ use coracle_transport::codec;
 
 use super::alarm::Alarm;
 use super::clock::Clock;
+use super::event_trace::EventTrace;
 use super::queue::Queue;
 use crate::metrics::Metrics;
 
@@ -125,6 +126,7 @@ impl Consensus {
         inbox: Inbox,
         metrics: Arc<Metrics>,
         alarm: Alarm,
+        trace: Option<EventTrace>,
         dispatch: impl FnMut(&mut Outbox) + Send + 'static,
     ) -> std::io::Result<Self> {
         let events = inbox.clone();
@@ -132,7 +134,7 @@ impl Consensus {
             .name("consensus".to_owned())
             .spawn(move || {
                 let _guard = alarm.guard();
-                run(node, clock, &events, &metrics, dispatch);
+                run(node, clock, &events, &metrics, trace, dispatch);
             })?;
         Ok(Self {
             inbox,
@@ -155,6 +157,7 @@ fn run(
     clock: Clock,
     inbox: &Inbox,
     metrics: &Metrics,
+    mut trace: Option<EventTrace>,
     mut dispatch: impl FnMut(&mut Outbox),
 ) {
     let mut items = Vec::new();
@@ -178,7 +181,13 @@ fn run(
                 Item::Look(look) => look(&node),
             }
         }
+        if let Some(trace) = &mut trace {
+            trace.takes(&events);
+        }
         node.turn(clock.now(), Clock::wall(), events.drain(..), &mut out);
+        if let Some(trace) = &mut trace {
+            trace.turned(&out);
+        }
         dispatch(&mut out);
         metrics.raft.consensus_thread().since(began);
     }

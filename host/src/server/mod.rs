@@ -9,6 +9,7 @@ mod configure;
 mod consensus;
 mod create;
 mod dispatch;
+mod event_trace;
 mod execute;
 #[cfg(feature = "failpoints")]
 mod failpoints;

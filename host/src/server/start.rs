@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use coracle_client::EventFilter;
 use coracle_driver::directory::{DirectoryHandle, NativeMachines};
 use coracle_driver::fsm::WorkerContext;
-use coracle_driver::{Entropy, Event, Node, NodeConfig};
+use coracle_driver::{Entropy, Event, Node, NodeConfig, Outbox};
 use coracle_driver::{LogReader, Machines, ReplicaKind};
 use coracle_proto::{Configuration, GroupId, Index, NodeId};
 use coracle_runtime::{Engine, EngineOptions, STACK_BYTES};
@@ -24,6 +24,7 @@ use super::alarm::Alarm;
 use super::clock::Clock;
 use super::consensus::{Consensus, Inbox};
 use super::dispatch::{self, Dispatch};
+use super::event_trace::EventTrace;
 use super::freshness::Freshness;
 use super::log_writer::LogWriter;
 use super::machines::Sandboxes;
@@ -391,6 +392,12 @@ fn assemble(
         clock.now(),
         u64::from_le_bytes(seed),
     );
+    let trace = shell.config.trace_events.as_ref();
+    let trace = trace.map(|path| {
+        let trace = EventTrace::open(path, shell.node, &recovered);
+        trace.with_context(|| format!("cannot write events to {}", path.display()))
+    });
+    let trace = trace.transpose()?;
     let mut dispatch = Dispatch {
         shell: Arc::clone(&shell),
         writes: Arc::clone(&writes),
@@ -421,9 +428,8 @@ fn assemble(
         Arc::clone(&metrics),
         alarm.clone(),
     )?;
-    let consensus = Consensus::start(node, clock, inbox, metrics, alarm, move |out| {
-        dispatch.run(out)
-    })?;
+    let dispatch = move |out: &mut Outbox| dispatch.run(out);
+    let consensus = Consensus::start(node, clock, inbox, metrics, alarm, trace, dispatch)?;
     let tasks = vec![
         tokio::spawn(dispatch::run_transfers(Arc::clone(&shell), transferred)),
         tokio::spawn(notes::run(Arc::clone(&shell), noted)),

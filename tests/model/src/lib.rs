@@ -6,6 +6,7 @@
 //! hold ([`Invariant`]) is judged by an observer that sees every disk, and every slice has
 //! [goals](Goal) that it must reach.
 
+mod abstract_raft;
 mod action;
 mod bug;
 mod disk;
@@ -19,6 +20,7 @@ mod search;
 mod slice;
 mod state;
 
+pub use abstract_raft::{AbstractAction, AbstractRaft, AbstractState};
 pub use action::Action;
 pub use bug::Bug;
 pub use goals::Goal;

@@ -236,7 +236,6 @@ const SLICES: &[Slice] = &[
             proposals: 1,
             elections: 1,
             time: 3,
-            cuts: 1,
             ..NOTHING
         },
         goals: &[Goal::ReadGranted, Goal::ReadByLease, Goal::TwoLeaders],

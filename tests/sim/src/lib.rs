@@ -38,6 +38,7 @@ pub mod tape;
 mod tests;
 mod total;
 mod trace;
+mod witness;
 mod world;
 
 use attack::Failure;
@@ -47,7 +48,7 @@ pub use invariants::Violation;
 pub use plan::Plan;
 pub use tape::Tape;
 pub use total::Total;
-pub use world::{Summary, count_requests, record, recorded, replay, run};
+pub use world::{Summary, count_requests, record, recorded, replay, run, witness};
 
 /// The state machine that the groups begin with.
 fn spec() -> MachineSpec {

@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use coracle_sim::minimise::minimise;
 use coracle_sim::plan::Storage;
-use coracle_sim::{Plan, Summary, Tape, Total, Violation, record, recorded, replay, run, speed};
+use coracle_sim::{
+    Plan, Summary, Tape, Total, Violation, record, recorded, replay, run, speed, witness,
+};
 
 const USAGE: &str = "\
 usage: coracle-sim [--seeds N] [--start S] [--minutes M] [--twice] [--marks] [--keep-going]
-       coracle-sim --seed X [--trace] [--twice]
+       coracle-sim --seed X [--trace] [--twice] [--events FILE]
        coracle-sim --seed X --history FILE
        coracle-sim --minimise X [--corpus DIR]
        coracle-sim --tape FILE [--trace]
@@ -33,6 +35,7 @@ usage: coracle-sim [--seeds N] [--start S] [--minutes M] [--twice] [--marks] [--
   --seed X        one seed
   --trace         print one line per event
   --history FILE  write what the clients of the seed saw to FILE, for coracle-check
+  --events FILE   write what the nodes do, for `coracle-trace --ordered FILE` to judge
   --minimise X    make the failing run of a seed smaller and write it to DIR/seed-X.tape
                   (DIR: tests/sim/corpus)
   --tape FILE     play a tape
@@ -54,6 +57,7 @@ struct Arguments {
     minimise: Option<u64>,
     tape: Option<String>,
     history: Option<String>,
+    events: Option<String>,
     corpus: Option<String>,
     start: u64,
     seeds: Option<u64>,
@@ -115,6 +119,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--start" => arguments.start = number()?,
             "--minutes" => arguments.minutes = Some(number()?),
             "--history" => arguments.history = Some(value()?),
+            "--events" => arguments.events = Some(value()?),
             "--tape" => arguments.tape = Some(value()?),
             "--corpus" => arguments.corpus = Some(value()?),
             "--trace" => arguments.trace = true,
@@ -134,6 +139,10 @@ fn one(seed: u64, arguments: &Arguments) -> Result<(), String> {
     }
     if let Some(path) = &arguments.history {
         return save_history(seed, path);
+    }
+    if let Some(file) = &arguments.events {
+        let (_, lines) = witness(Plan::of(seed));
+        std::fs::write(file, lines).map_err(|error| format!("{file}: {error}"))?;
     }
     let summary = attempt(seed, arguments)?;
     println!("seed {seed}: {summary:#?}");

@@ -29,6 +29,7 @@ use crate::process::Process;
 use crate::random::Random;
 use crate::tape::Tape;
 use crate::trace::Trace;
+use crate::witness::Witness;
 use members::Administrator;
 use nodes::Retain;
 use replace::Replacement;
@@ -147,6 +148,8 @@ pub(crate) struct World {
     transfers: BTreeMap<u64, Transfer>,
     invariants: Invariants,
     trace: Trace,
+    /// Told what the nodes do, if somebody wants to know.
+    witness: Option<Witness>,
     counts: BTreeMap<&'static str, u64>,
     /// Faults by kind.
     faults: BTreeMap<&'static str, u64>,
@@ -201,6 +204,16 @@ pub fn recorded(plan: Plan) -> (Result<Summary, Violation>, History) {
     (outcome, world.history())
 }
 
+/// Runs a plan, and tells what the nodes do: one line of JSON per event of
+/// [`Tracer`](coracle_driver::Tracer), in the order in which they happened.
+pub fn witness(plan: Plan) -> (Result<Summary, Violation>, String) {
+    let mut world = World::new(plan, false);
+    world.witness = Some(Witness::default());
+    let outcome = world.play();
+    let lines = world.witness.map(|witness| witness.lines);
+    (outcome, lines.unwrap_or_default())
+}
+
 /// Runs what was written down.
 pub fn replay(tape: &Tape, print: bool) -> Result<Summary, Violation> {
     World::scripted(tape, print).play()
@@ -235,6 +248,7 @@ impl World {
             transfers: BTreeMap::new(),
             invariants: Invariants::new(plan.nodes, plan.spares, plan.groups),
             trace: Trace::new(print),
+            witness: None,
             counts: BTreeMap::new(),
             faults: BTreeMap::new(),
             script: None,

@@ -45,7 +45,18 @@ impl Spec {
             let commit = replica.commit;
             return contradiction(format!("{id} installs {last}, but {commit} was committed"));
         }
-        self.may_move(id, before, hard_state.unwrap_or(before))?;
+        let now = hard_state.unwrap_or(before);
+        self.may_move(id, before, now)?;
+        if replica.asked.log.term_at(last.index) == Some(last.term) {
+            return contradiction(format!("{id} installs {last}, which its log has"));
+        }
+        match self.leaders.get(&now.term) {
+            Some(leader) if leader.id == id => {
+                return contradiction(format!("{id} leads, and installs {last}"));
+            }
+            Some(_) => {}
+            None => return missing(format!("somebody leads term {}", now.term)),
+        }
         self.learn(last.index)?;
         let covered = self.committed.range(1, last.index).to_vec();
         let theirs = covered.last().map(Entry::id).unwrap_or_default();

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Configuration, HardState};
+use crate::event::{Configuration, Entry, HardState};
 use crate::log::Log;
 use crate::refusal::{Verdict, contradiction, missing};
 use crate::replica::{Delta, Image, Replica};
@@ -280,13 +280,37 @@ impl Spec {
         writer.map(|(id, _)| *id)
     }
 
+    /// The term and vote of a replica, durable or not.
+    pub fn hard_state(&self, id: ReplicaId) -> HardState {
+        let replica = self.replicas.get(&id);
+        replica.map_or_else(HardState::default, |replica| replica.asked.hard_state)
+    }
+
+    /// The last entry of a replica, durable or not.
+    pub fn last(&self, id: ReplicaId) -> LogId {
+        let replica = self.replicas.get(&id);
+        replica.map_or_else(LogId::default, |replica| replica.asked.last())
+    }
+
+    /// An entry of a replica, durable or not.
+    pub fn entry(&self, id: ReplicaId, index: Index) -> Option<&Entry> {
+        self.replicas.get(&id)?.asked.log.entry(index)
+    }
+
+    /// Up to where a replica has forgotten its log.
+    pub fn floor(&self, id: ReplicaId) -> Index {
+        self.replicas
+            .get(&id)
+            .map_or(0, |replica| replica.asked.floor)
+    }
+
     /// How many entries are known to be committed.
-    pub(crate) fn committed(&self) -> Index {
+    pub fn committed(&self) -> Index {
         self.committed.len()
     }
 
     /// Terms that somebody led.
-    pub(crate) fn led(&self) -> usize {
+    pub fn led(&self) -> usize {
         self.leaders.len()
     }
 }

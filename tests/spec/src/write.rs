@@ -5,7 +5,7 @@ use crate::event::{Entry, HardState};
 use crate::refusal::{Refusal, Verdict, contradiction, missing};
 use crate::replica::{Delta, Replica};
 use crate::spec::{Leader, Spec};
-use crate::{Index, LogId, ReplicaId, Term};
+use crate::{Index, ReplicaId, Term};
 
 impl Spec {
     /// A write of this replica: each part of it is something the replica may do now.
@@ -240,11 +240,5 @@ impl Spec {
             complete: 0,
         };
         self.leaders.insert(term, leader);
-    }
-
-    /// The last entry that this replica has, durable or not.
-    pub fn last(&self, id: ReplicaId) -> LogId {
-        let replica = self.replicas.get(&id);
-        replica.map_or_else(LogId::default, |replica| replica.asked.last())
     }
 }

@@ -15,6 +15,7 @@ mod node;
 pub mod payload;
 mod snapshot;
 pub mod task;
+mod trace;
 
 pub use disk::{Disk, File};
 pub use log::{
@@ -31,3 +32,4 @@ pub use node::{
 pub use snapshot::{
     Section, SnapshotError, SnapshotReader, SnapshotReceiver, SnapshotWriter, Snapshots,
 };
+pub use trace::Tracer;

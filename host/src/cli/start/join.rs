@@ -49,7 +49,8 @@ pub(super) async fn run(start: &Start, ticket: Ticket, path: &Path) -> Result<()
         ));
         others = answer.others;
     }
-    let config = Config::load(&folder.config())?;
+    let mut config = Config::load(&folder.config())?;
+    config.trace_events.clone_from(&start.trace_events);
     let log = log_to_stderr(&config.log.level)?;
     server::run_with(config, log, |service| watch(service, others))
         .await

@@ -100,7 +100,13 @@ impl World {
         }
         let events = std::mem::take(&mut running.inbox);
         let mut out = Outbox::default();
+        if let Some(witness) = &mut self.witness {
+            witness.takes(node, &events);
+        }
         running.node.turn(clock, wall, events, &mut out);
+        if let Some(witness) = &mut self.witness {
+            witness.turned(node, &out);
+        }
         let deadline = running.node.deadline();
         if let Some(deadline) = deadline {
             let when = self.processes[&node].clock.when(deadline);
@@ -474,6 +480,9 @@ impl World {
             Err(refusal) => return self.refused(node, &refusal),
         };
         process.harms.remove(&Harm::Error);
+        if let Some(witness) = &mut self.witness {
+            witness.started(node, &recovered);
+        }
         let damaged = process.is_damaged();
         self.trace
             .note(now, (10, node), || format!("{node} starts"));

@@ -1,3 +1,5 @@
 //! Traces, right and wrong.
 
+mod right;
+mod trace;
 mod wrong;
