@@ -156,12 +156,9 @@ mod tests {
         planted::forget_votes(false);
         assert_eq!(small.violates, tape.violates);
         assert!(small.attacks.len() <= 2, "{small}");
-        assert!(
-            small
-                .requests
-                .as_ref()
-                .is_some_and(|requests| requests.len() <= 2)
-        );
+        let requests = small.requests.as_ref().map(std::collections::BTreeSet::len);
+        // Of some hundred: it takes a checkpoint, and so as many commands.
+        assert!(requests.is_some_and(|requests| requests <= 20), "{small}");
         assert!(!still_fails(&small), "the sound code passes: {small}");
     }
 
