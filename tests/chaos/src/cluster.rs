@@ -20,6 +20,9 @@ const LAID_OUT_PORT: u16 = 7400;
 /// A request of the harness itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A command line that is waited for; it is asked again as long as the scenario has time.
+const COMMAND_TIMEOUT: &str = "30s";
+
 /// What every node is told besides the settings of the scenario: small, quick, frank.
 const SETTINGS: &str = "
 [raft]
@@ -284,7 +287,7 @@ impl Cluster {
     pub fn coracle(&self, arguments: &[&str]) -> Result<String, Failure> {
         let endpoints: Vec<String> = self.running().into_iter().map(endpoint).collect();
         let mut command = Command::new(&self.binary);
-        command.args(arguments);
+        command.args(["--timeout", COMMAND_TIMEOUT]).args(arguments);
         program::output(command.env("CORACLE_ENDPOINTS", endpoints.join(",")))
     }
 

@@ -34,7 +34,10 @@ impl Network {
     pub fn set_up() -> Result<Self, Failure> {
         let usable = crate::program::Tool::Nft.check().is_ok();
         if usable {
-            nft("add table ip chaos\ndelete table ip chaos")?;
+            // An earlier run in this network has left its own, perhaps the way to its relay.
+            for table in ["chaos", "relayed"] {
+                nft(&format!("add table ip {table}\ndelete table ip {table}"))?;
+            }
             nft(TABLE)?;
         }
         Ok(Self {

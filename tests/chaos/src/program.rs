@@ -21,6 +21,9 @@ pub enum Tool {
     MemoryGroup,
 }
 
+/// Lines of a program's stderr that are kept when it fails.
+const REASON_LINES: usize = 3;
+
 /// Where Debian and others put libfaketime.
 const FAKETIME_LIBRARIES: &[&str] = &[
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -88,10 +91,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
+    // The reason comes last; before it may be pages of progress.
     let stderr = String::from_utf8_lossy(&output.stderr);
+    let mut last: Vec<&str> = stderr.lines().rev().take(REASON_LINES).collect();
+    last.reverse();
     Err(Failure::harness(
         format!("run {shown}"),
-        format!("{}: {}", output.status, stderr.trim()),
+        format!("{}: {}", output.status, last.join("; ")),
     ))
 }
 
