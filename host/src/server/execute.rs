@@ -297,9 +297,8 @@ impl Shell {
         index: Index,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        let mut status = self.views.watch(group).ok_or_else(|| {
-            Failure::not_applied(Code::Unavailable, "this node does not host the fsm yet")
-        })?;
+        let status = self.views.watch(group);
+        let mut status = status.ok_or_else(|| self.not_hosted(group))?;
         let ready = status.wait_for(|status| {
             let waits = matches!(status.state, WorkerState::Starting | WorkerState::Running);
             let waits = waits || is_waiting(&status.state);

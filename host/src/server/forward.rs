@@ -55,7 +55,9 @@ impl Shell {
 
     async fn attempt(self: &Arc<Self>, call: &Call, deadline: Instant) -> Result<Reply, Failure> {
         let failure = match self.execute(call.clone(), deadline).await {
-            Err(failure) if failure.code == Code::NotLeader => failure,
+            Err(failure) if failure.code == Code::NotLeader && failure.leader().is_some() => {
+                failure
+            }
             Err(failure) => return self.ask_member(call, failure, deadline).await,
             result => return result,
         };
@@ -77,7 +79,7 @@ impl Shell {
         deadline: Instant,
     ) -> Result<Reply, Failure> {
         let elsewhere = call.group().filter(|group| {
-            failure.code == Code::Unavailable
+            matches!(failure.code, Code::Unavailable | Code::NotLeader)
                 && failure.outcome == Outcome::NotApplied
                 && self.views.get(*group).is_none()
         });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use coracle_driver::fsm::WorkerState;
 use coracle_driver::task::Task;
 use coracle_driver::{Digest, Event};
-use coracle_proto::{GroupId, NodeId};
+use coracle_proto::{GroupId, Index, NodeId};
 use tracing::{info, warn};
 
 use super::Shell;
@@ -27,13 +27,20 @@ pub(super) fn is_stuck(shell: &Shell, group: GroupId) -> bool {
 
 /// Tries until the worker goes on, is gone, or the node stops.
 pub(super) async fn heal(shell: &Arc<Shell>, group: GroupId) {
+    let mut above = 0;
     while !shell.is_stopping() {
         let state = shell.views.get(group).map(|status| status.state);
         match state {
             Some(WorkerState::WaitingForSnapshot { .. }) => {
-                if let Err(reason) = from_a_peer(shell, group).await {
-                    warn!(%group, reason, "no other node's snapshot could be fetched yet");
-                }
+                above = match from_a_peer(shell, group, above).await {
+                    // If that did not help, only a newer one can: another replica that stands
+                    // still at the same entry has no better one.
+                    Ok(got) => got + 1,
+                    Err(reason) => {
+                        warn!(%group, reason, "no other node's snapshot could be fetched yet");
+                        0
+                    }
+                };
             }
             Some(WorkerState::WaitingForRoom { .. }) => retry(shell, group),
             _ => return,
@@ -42,19 +49,21 @@ pub(super) async fn heal(shell: &Arc<Shell>, group: GroupId) {
     }
 }
 
-/// Fetches the newest snapshot there is; followers are asked before the leader, who has enough to
-/// do.
-async fn from_a_peer(shell: &Shell, group: GroupId) -> Result<(), String> {
+/// Fetches the newest snapshot that a peer has, at this index or later; followers are asked before
+/// the leader, who has enough to do. Answers its index.
+async fn from_a_peer(shell: &Shell, group: GroupId, above: Index) -> Result<Index, String> {
     let look = shell.inbox.look(move |node| node.status(group)).await;
     let at_least = look.flatten().and_then(|status| status.snapshot);
     let at_least = at_least.map_or(0, |snapshot| snapshot.last.index);
+    let at_least = at_least.max(above);
     let mut last = "no other node is known".to_owned();
     for peer in followers_first(shell, group) {
         match transfer::fetch_snapshot(shell, peer, group, at_least).await {
             Ok(snapshot) => {
-                info!(%group, from = %peer, last = %snapshot.last, "a lost snapshot was fetched");
+                let last = snapshot.last;
+                info!(%group, from = %peer, %last, "a lost snapshot was fetched");
                 shell.inbox.push(Event::SnapshotFetched { group, snapshot });
-                return Ok(());
+                return Ok(last.index);
             }
             Err(reason) => last = format!("{peer}: {reason}"),
         }

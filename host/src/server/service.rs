@@ -173,6 +173,7 @@ impl NodeService {
                 let mut changed = self.0.changes();
                 let state = self.0.views.get(group).map(|status| status.state);
                 match state {
+                    None if runs_elsewhere(&self.0, group) => return,
                     Some(WorkerState::Starting) | None => {}
                     Some(_) => return,
                 }
@@ -188,7 +189,11 @@ impl NodeService {
 
     fn fsm_info(&self, name: &str, fsm: &Fsm) -> FsmInfo {
         let status = self.0.views.get(fsm.group);
-        let state = status.as_ref().map_or(FsmState::Starting, state_of);
+        let state = match &status {
+            Some(status) => state_of(status),
+            None if self.0.is_elsewhere(&self.0.directory.state(), fsm) => FsmState::Elsewhere,
+            None => FsmState::Starting,
+        };
         let plugin = status
             .and_then(|status| status.spec)
             .map_or(fsm.plugin, |spec| spec.plugin);
@@ -447,6 +452,12 @@ impl Service for NodeService {
     fn ready(&self) -> Vec<Check> {
         self.checks()
     }
+}
+
+fn runs_elsewhere(shell: &Shell, group: GroupId) -> bool {
+    let directory = shell.directory.state();
+    let fsm = directory.fsm_of(group);
+    fsm.is_some_and(|(_, fsm)| shell.is_elsewhere(&directory, fsm))
 }
 
 /// The state of a worker in the words of the interface.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use coracle_client::{Code, Happening, RecoveredInfo};
 use coracle_driver::LeaderChange;
-use coracle_driver::directory::{DirectoryHandle, NodeRole};
+use coracle_driver::directory::{DirectoryHandle, DirectoryState, Fsm, NodeRole};
 use coracle_driver::{Limits, Snapshots};
 use coracle_log::SnapshotFiles;
 use coracle_proto::{GroupId, NodeId};
@@ -102,6 +102,37 @@ impl Shell {
             .filter(|(_, node)| !node.leaving)
             .map(|(id, _)| *id)
             .collect()
+    }
+
+    /// Whether an fsm is to run on other nodes and not on this one: it is placed elsewhere, or this
+    /// node is a witness.
+    pub(super) fn is_elsewhere(&self, directory: &DirectoryState, fsm: &Fsm) -> bool {
+        if directory.members.nodes.is_empty() {
+            return !fsm.nodes.contains(&self.node);
+        }
+        let wanted = directory.wanted(fsm);
+        !wanted.voters.contains(&self.node) && !wanted.learners.contains(&self.node)
+    }
+
+    /// Why a group has no worker here.
+    pub(super) fn not_hosted(&self, group: GroupId) -> Failure {
+        let directory = self.directory.state();
+        let fsm = directory.fsm_of(group);
+        let detail = match fsm.filter(|(_, fsm)| self.is_elsewhere(&directory, fsm)) {
+            Some((name, fsm)) => {
+                let wanted = directory.wanted(fsm);
+                let nodes = wanted.voters.iter().chain(&wanted.learners);
+                let nodes: Vec<String> = nodes.map(ToString::to_string).collect();
+                format!(
+                    "{name} does not run on {}, which has no state of it: ask one of {}, or ask for \
+                     a linearizable answer",
+                    self.node,
+                    nodes.join(", ")
+                )
+            }
+            None => "this node does not host the fsm yet".to_owned(),
+        };
+        Failure::not_applied(Code::Unavailable, detail)
     }
 
     /// The nodes that the configuration names, this one included, in ascending order.

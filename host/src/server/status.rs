@@ -2,7 +2,7 @@
 
 use coracle_client::{ChainHead, FsmState, FsmStatus, Status};
 use coracle_driver::GroupStatus;
-use coracle_driver::directory::Fsm;
+use coracle_driver::directory::{DirectoryState, Fsm};
 use coracle_proto::GroupId;
 
 use super::Shell;
@@ -21,18 +21,24 @@ impl Shell {
             leader: system.and_then(leader),
             term: system.map_or(0, |status| status.raft.hard_state.term),
             fsms: fsms
-                .map(|(name, fsm)| self.fsm_status(name, fsm, of(fsm.group)))
+                .map(|(name, fsm)| self.fsm_status(&directory, (name, fsm), of(fsm.group)))
                 .collect(),
             fsyncs: Some(self.metrics.store.commits.get()),
             recovered: self.recovered.clone(),
         })
     }
 
-    fn fsm_status(&self, name: &str, fsm: &Fsm, group: Option<&GroupStatus>) -> FsmStatus {
+    fn fsm_status(
+        &self,
+        directory: &DirectoryState,
+        (name, fsm): (&str, &Fsm),
+        group: Option<&GroupStatus>,
+    ) -> FsmStatus {
         let worker = self.views.get(fsm.group);
         let plugin = worker.as_ref().and_then(|status| status.spec.as_ref());
         let state = match &worker {
             _ if fsm.retiring => FsmState::Retired,
+            None if self.is_elsewhere(directory, fsm) => FsmState::Elsewhere,
             None => FsmState::Starting,
             Some(status) => state_of(status),
         };

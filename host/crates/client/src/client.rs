@@ -315,7 +315,9 @@ impl Client {
     ///
     /// See [`ClientError`].
     pub async fn create_fsm(&self, name: &str, spec: &CreateFsm) -> Result<FsmInfo, ClientError> {
-        self.send_json(Method::PUT, fsm_path(name, "")?, spec).await
+        let limit = self.inner.admin_timeout;
+        self.send_json_within(limit, Method::PUT, fsm_path(name, "")?, spec)
+            .await
     }
 
     /// One fsm.
@@ -356,7 +358,8 @@ impl Client {
     ///
     /// See [`ClientError`].
     pub async fn upgrade(&self, name: &str, plugin: DigestHex) -> Result<Upgraded, ClientError> {
-        self.send_json(
+        self.send_json_within(
+            self.inner.admin_timeout,
             Method::POST,
             fsm_path(name, "/upgrade")?,
             &Upgrade { plugin },
@@ -407,7 +410,19 @@ impl Client {
         path: String,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let mut call = Call::new(method, path, self.inner.admin_timeout);
+        self.send_json_within(self.inner.timeout, method, path, body)
+            .await
+    }
+
+    /// Like `send_json`, for what may take longer than a command, for instance to compile.
+    pub(crate) async fn send_json_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: String,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let mut call = Call::new(method, path, limit);
         let json = serde_json::to_vec(body).map_err(|e| ClientError::Request(e.to_string()))?;
         call.body = json.into();
         call.set_header("content-type", "application/json")?;

@@ -229,6 +229,8 @@ pub enum FsmState {
     Halted,
     /// Being removed.
     Retired,
+    /// It runs on other nodes and not on this one.
+    Elsewhere,
 }
 
 impl fmt::Display for FsmState {
@@ -240,6 +242,7 @@ impl fmt::Display for FsmState {
             Self::Suspended => "suspended",
             Self::Halted => "halted",
             Self::Retired => "retired",
+            Self::Elsewhere => "elsewhere",
         })
     }
 }

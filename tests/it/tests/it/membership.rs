@@ -1,6 +1,6 @@
 //! Nodes that come and go under load.
 
-use coracle_client::{ChangeMember, Code, MemberChange, MemberRole};
+use coracle_client::{ChangeMember, Code, FsmState, MemberChange, MemberRole};
 use coracle_it::{Cluster, Load, eventually};
 
 /// Short enough that a test need not wait long for the next leader.
@@ -159,6 +159,17 @@ fn an_fsm_moves_to_where_it_is_placed_and_is_served_by_every_node() {
     });
     let there = cluster.client_of(&[leader]);
     cluster.run(there.apply("kv", "put a 1".into())).unwrap();
+    let at = format!("http://{}", cluster.addresses(leader).1);
+    let asked = ["query", "kv", "get", "a", "--endpoint", &at];
+    assert_eq!(cluster.coracle_ok(&asked), "1\n");
+    let stale = cluster.coracle(&[&asked[..], &["--stale", "--timeout", "1s"]].concat());
+    let said = String::from_utf8_lossy(&stale.stderr).into_owned();
+    assert!(
+        said.contains(&format!("kv does not run on n{leader}")),
+        "{said}"
+    );
+    let shown = cluster.fsm_status(leader, "kv").unwrap();
+    assert_eq!(shown.state, FsmState::Elsewhere);
     load.check(&cluster);
     cluster.kill(leader);
     assert_eq!(cluster.coracle_ok(&["query", "kv", "get", "a"]), "1\n");

@@ -145,6 +145,24 @@ fn a_replica_starts_again_after_a_refused_restore_whose_file_is_gone() {
 }
 
 #[test]
+fn replicas_that_come_back_together_find_the_snapshot_behind_a_restore_whose_file_is_gone() {
+    let cluster = Cluster::start(3);
+    cluster.create_fsm("kv", "kv", &[]);
+    for round in ["1", "2"] {
+        cluster.coracle_ok(&["apply", "kv", "put", "a", round]);
+        let file = save(&cluster, "kv", round);
+        cluster.coracle_ok(&["snapshot", "restore", "kv", "--from", text(&file)]);
+    }
+
+    cluster.coracle_ok(&["fsm", "place", "kv", "--node", "n3"]);
+    cluster.coracle_ok(&["fsm", "place", "kv", "--all"]);
+
+    cluster.coracle_ok(&["apply", "kv", "put", "b", "3"]);
+    cluster.converged_chain("kv");
+    assert_eq!(get(&cluster, "kv", "a"), "2");
+}
+
+#[test]
 fn a_new_fsm_from_a_snapshot_never_takes_the_place_of_one_that_is_there() {
     let cluster = Cluster::start(1);
     cluster.create_fsm("kv", "kv", &[]);

@@ -80,7 +80,8 @@ impl Client {
     ///
     /// See [`ClientError`].
     pub async fn restore(&self, fsm: &str, restore: Restore) -> Result<Restored, ClientError> {
-        self.send_json(Method::POST, fsm_path(fsm, "/restore")?, &restore)
+        let limit = self.inner.admin_timeout;
+        self.send_json_within(limit, Method::POST, fsm_path(fsm, "/restore")?, &restore)
             .await
     }
 }
