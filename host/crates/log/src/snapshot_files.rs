@@ -73,9 +73,29 @@ impl SnapshotFiles {
         last: LogId,
         digest: &Digest,
     ) -> Result<(), SnapshotError> {
+        self.named(group, last, digest)?.verify(digest)
+    }
+
+    /// Opens the file of this name, which must hold what its name says.
+    fn named(
+        &self,
+        group: GroupId,
+        last: LogId,
+        digest: &Digest,
+    ) -> Result<FileReader, SnapshotError> {
         let path = self.0.named(group, last, digest);
-        let (mut reader, _) = FileReader::open(&*self.0.disk, &path)?;
-        reader.verify(digest)
+        let (reader, found) = FileReader::open(&*self.0.disk, &path)?;
+        if found != *digest || (reader.group(), reader.last()) != (group, last) {
+            return Err(SnapshotError::Damaged {
+                file: path.display().to_string(),
+                reason: format!(
+                    "it holds {} at {} with digest {found}",
+                    reader.group(),
+                    reader.last()
+                ),
+            });
+        }
+        Ok(reader)
     }
 }
 
@@ -134,19 +154,7 @@ impl Snapshots for SnapshotFiles {
         last: LogId,
         digest: &Digest,
     ) -> Result<Box<dyn SnapshotReader>, SnapshotError> {
-        let path = self.0.named(group, last, digest);
-        let (reader, found) = FileReader::open(&*self.0.disk, &path)?;
-        if found != *digest || (reader.group(), reader.last()) != (group, last) {
-            return Err(SnapshotError::Damaged {
-                file: path.display().to_string(),
-                reason: format!(
-                    "it holds {} at {} with digest {found}",
-                    reader.group(),
-                    reader.last()
-                ),
-            });
-        }
-        Ok(Box::new(reader))
+        Ok(Box::new(self.named(group, last, digest)?))
     }
 
     fn receive(&self, group: GroupId) -> Result<Box<dyn SnapshotReceiver>, SnapshotError> {

@@ -132,7 +132,8 @@ low_water_bytes = 8388608
 
 #[test]
 fn settings() {
-    let seeds = [SETTINGS.as_bytes().to_vec()];
+    let hasty = SETTINGS.replace("election_timeout_ms = 500", "election_timeout_ms = 50");
+    let seeds = [SETTINGS, &hasty].map(|text| text.as_bytes().to_vec());
     let path = Path::new("coracle.toml");
     fuzz!(4_000, 200, |tape: &[u8]| {
         let bytes = input(&mut Tape::new(tape), &seeds);

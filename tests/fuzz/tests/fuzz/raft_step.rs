@@ -226,6 +226,7 @@ fn term(tape: &mut Tape<'_>, rig: &Rig) -> Term {
     let now = rig.raft.status().hard_state.term;
     match tape.byte() {
         255 => tape.number(),
+        250..255 => u64::MAX - u64::from(tape.byte() % 3),
         byte => near(now, byte),
     }
 }
@@ -234,7 +235,7 @@ fn index(tape: &mut Tape<'_>, rig: &Rig) -> Index {
     let status = rig.raft.status();
     match tape.byte() {
         255 => tape.number(),
-        254 => u64::MAX - u64::from(tape.byte() % 3),
+        250..255 => u64::MAX - u64::from(tape.byte() % 3),
         byte @ 0..128 => near(status.last.index, byte),
         byte => near(status.commit, byte),
     }

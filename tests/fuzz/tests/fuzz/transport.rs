@@ -121,6 +121,8 @@ fn certificate_names() {
         "coracle://prod/node/7",
         "coracle://a.b-c_1/client/ops",
         "coracle://p",
+        "coracle://prod/node/07",
+        "coracle://prod/node/+7",
     ]
     .map(|name| name.as_bytes().to_vec());
     fuzz!(30_000, 100, |tape: &[u8]| {
