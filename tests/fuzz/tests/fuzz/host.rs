@@ -118,9 +118,14 @@ key = "node.key"
 ca = "ca.crt"
 
 [[peers]]
-node = 2
+id = 1
+quic = "127.0.0.1:7400"
+http = "127.0.0.1:7401"
+
+[[peers]]
+id = 2
 quic = "127.0.0.1:7402"
-http = "http://127.0.0.1:7403"
+http = "127.0.0.1:7403"
 
 [raft]
 election_timeout_ms = 500
@@ -135,6 +140,7 @@ fn settings() {
     let hasty = SETTINGS.replace("election_timeout_ms = 500", "election_timeout_ms = 50");
     let seeds = [SETTINGS, &hasty].map(|text| text.as_bytes().to_vec());
     let path = Path::new("coracle.toml");
+    Config::parse(SETTINGS, path).expect("the seed is sound");
     fuzz!(4_000, 200, |tape: &[u8]| {
         let bytes = input(&mut Tape::new(tape), &seeds);
         let text = String::from_utf8_lossy(&bytes);
