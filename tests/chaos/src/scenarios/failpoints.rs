@@ -28,6 +28,9 @@ const REACHED: Duration = Duration::from_secs(6);
 /// Seconds for a command that leads to a place.
 const MOMENT: &str = "4";
 
+/// Time for a node that panicked to end.
+const SLOW_END: Duration = Duration::from_secs(8);
+
 /// Time for what follows a failure to be seen.
 const AFTERMATH: Duration = Duration::from_millis(1700);
 
@@ -255,7 +258,15 @@ fn aftermath(run: &mut Run, point: &Point, target: u64, reached: bool) -> Result
             }
         });
     }
-    run.stay(AFTERMATH)?;
+    // A thread that panics takes its node along, once what it does besides has ended.
+    let time = match point.action {
+        "panic" => SLOW_END,
+        _ => AFTERMATH,
+    };
+    let until = Instant::now() + time;
+    while run.cluster.is_running(target) && Instant::now() < until {
+        run.stay(Duration::from_millis(25))?;
+    }
     let serves = run
         .status(target)
         .is_ok_and(|status| status.state == FsmState::Running);
