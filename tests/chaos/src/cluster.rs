@@ -45,6 +45,8 @@ pub struct Cluster {
     binary: PathBuf,
     folder: PathBuf,
     logs: PathBuf,
+    /// Where each node writes what its core did, if it is wanted.
+    pub(crate) traces: Option<PathBuf>,
     nodes: Vec<Node>,
 }
 
@@ -91,6 +93,7 @@ impl Cluster {
             binary: binary.to_owned(),
             folder: folder.to_owned(),
             logs: logs.to_owned(),
+            traces: None,
             nodes,
         })
     }
@@ -191,6 +194,9 @@ impl Cluster {
             }
             None => Command::new(&self.binary),
         };
+        if let Some(traces) = &self.traces {
+            command.env("CORACLE_TRACE_EVENTS", traces.join(format!("n{id}.ndjson")));
+        }
         let variables = around.variables.iter().map(|(name, value)| (name, value));
         command
             .args(arguments)

@@ -49,6 +49,9 @@ struct Arguments {
     /// The program to run [default: `coracle` beside this one]
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Let nodes write what their cores did, and judge it by the abstract specification
+    #[arg(long)]
+    traces: bool,
     /// Show every fault
     #[arg(long, short)]
     verbose: bool,
@@ -162,6 +165,7 @@ fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         binary,
         plugins,
         reports: arguments.reports.clone(),
+        traces: arguments.traces,
         verbose: arguments.verbose,
         interrupted: listen_for_interrupt()?,
     })

@@ -22,7 +22,7 @@ use crate::rng::Rng;
 use crate::run::{Run, plugin};
 use crate::scenario::Scenario;
 use crate::timeline::Timeline;
-use crate::verdict::{self, CHAINS, FINAL, HISTORIES, Last, Verdict};
+use crate::verdict::{self, CHAINS, FINAL, HISTORIES, Last, TRACES, Verdict};
 use crate::watch::Watch;
 
 /// Time in which a healed cluster must be well again.
@@ -60,6 +60,8 @@ pub struct Settings {
     pub plugins: PathBuf,
     /// Where the folders of runs go.
     pub reports: PathBuf,
+    /// Whether nodes write what their cores did, to be judged by the abstract specification.
+    pub traces: bool,
     /// Whether every fault is shown.
     pub verbose: bool,
     /// Set when somebody pressed ctrl-c.
@@ -183,13 +185,19 @@ fn set_up(
     } else {
         None
     };
-    let cluster = Cluster::lay_out(
+    let mut cluster = Cluster::lay_out(
         &settings.binary,
         &folder.join("cluster"),
         &folder.join("logs"),
         scenario.nodes,
         scenario.settings,
     )?;
+    if settings.traces {
+        let traces = folder.join(TRACES);
+        std::fs::create_dir_all(&traces)
+            .map_err(|error| Failure::harness("make a folder", error))?;
+        cluster.traces = Some(traces);
+    }
     let bound = if plan.all {
         scenario.bound_all
     } else {

@@ -18,6 +18,8 @@ pub struct Verdict {
     pub violations: Vec<String>,
     /// What the histories hold.
     pub history: Option<Report>,
+    /// Events of cores that the abstract specification has explained, if they were written.
+    pub explained: Option<u64>,
     /// Indexes at which heads of chains were compared between nodes.
     pub compared: u64,
     /// Terms in which a leader was seen.
@@ -39,6 +41,8 @@ pub struct Last {
 pub(crate) const HISTORIES: &str = "history";
 /// The folder of what nodes said of themselves.
 pub(crate) const CHAINS: &str = "chains";
+/// The folder of what the nodes' cores did.
+pub(crate) const TRACES: &str = "traces";
 /// How the nodes were in the end.
 pub(crate) const FINAL: &str = "final.json";
 
@@ -50,6 +54,7 @@ pub fn check(folder: &Path) -> Result<Verdict, Failure> {
     let mut verdict = Verdict::default();
     chains(folder, &mut verdict)?;
     ends(folder, &mut verdict)?;
+    traces(folder, &mut verdict)?;
     let history = histories(folder)?;
     match coracle_history::check(&history) {
         Ok(report) => verdict.history = Some(report),
@@ -135,6 +140,25 @@ fn ends(folder: &Path, verdict: &mut Verdict) -> Result<(), Failure> {
                 one.node, one.index, one.head, other.node, other.index, other.head
             ));
         }
+    }
+    Ok(())
+}
+
+/// What the cores did is a behaviour of Raft.
+fn traces(folder: &Path, verdict: &mut Verdict) -> Result<(), Failure> {
+    let folder = folder.join(TRACES);
+    if !folder.exists() {
+        return Ok(());
+    }
+    let mut events = Vec::new();
+    for path in files(&folder)? {
+        let file = File::open(&path).map_err(|error| unreadable(&path, error))?;
+        let more = coracle_spec::read(BufReader::new(file));
+        events.extend(more.map_err(|error| unreadable(&path, error.reason))?);
+    }
+    match coracle_spec::validate_merged(events) {
+        Ok(report) => verdict.explained = Some(report.events),
+        Err(failure) => verdict.violations.push(failure.to_string()),
     }
     Ok(())
 }

@@ -55,7 +55,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("coracle-it", &["coracle-client"]),
-    ("coracle-chaos", &["coracle-client", "coracle-history"]),
+    (
+        "coracle-chaos",
+        &["coracle-client", "coracle-history", "coracle-spec"],
+    ),
     (
         "coracle-fuzz",
         &[
