@@ -3,9 +3,11 @@
 //! A disk that lies about a sync, or a file restored from an old copy, gives redb an older state
 //! that looks perfectly sound; a node that votes with it votes twice in a term. The anchor is
 //! written after a row is durable and before anything that depends on it is said. If redb is
-//! behind it, acknowledged data is gone.
+//! behind it, acknowledged data is gone. It is synced when a hard state has changed and now and then;
+//! every other commit is named without a sync, so that damage which makes redb fall back to the
+//! commit before the last is noticed unless the power went as well.
 //!
-//! Two slots, written in turn, each in a sector of its own: `u64` counter, identity, `u64` first
+//! Two slots, of which one is durable at all times, each in a sector of its own: `u64` counter, identity, `u64` first
 //! key of the commit, its SHA-256, `u32` CRC-32C of all that.
 
 use std::path::Path;
@@ -42,6 +44,8 @@ pub(crate) struct Anchor {
     file: Box<dyn File>,
     identity: Identity,
     counter: u64,
+    /// The slot to write next: never the one that holds what is known to be durable.
+    spare: u64,
     synced: Synced,
 }
 
@@ -74,6 +78,7 @@ impl Anchor {
             file,
             identity,
             counter: 0,
+            spare: 1,
             synced: Synced::nothing(),
         };
         anchor.write(Synced::nothing())?;
@@ -91,7 +96,7 @@ impl Anchor {
                 "the anchor has {len} bytes instead of {FILE_BYTES}"
             )));
         }
-        let mut newest = None;
+        let (mut newest, mut spare) = (None, 0);
         for slot in 0..2 {
             let mut bytes = [0; SLOT_BYTES];
             file.read_at(slot * SLOT_STRIDE, &mut bytes)
@@ -99,15 +104,18 @@ impl Anchor {
             if let Ok(found) = decode(&bytes)
                 && newest.is_none_or(|(counter, _, _)| counter < found.0)
             {
-                newest = Some(found);
+                (newest, spare) = (Some(found), 1 - slot);
             }
         }
         let (counter, identity, synced) =
             newest.ok_or_else(|| damaged("neither slot of the anchor matches its checksum"))?;
+        // What a killed process only noted may not be on the disk yet.
+        file.sync().map_err(io_error(context))?;
         Ok(Self {
             file,
             identity,
             counter,
+            spare,
             synced,
         })
     }
@@ -122,21 +130,28 @@ impl Anchor {
 
     /// Moves the anchor to a commit that is durable; the anchor is durable when this returns.
     pub(crate) fn write(&mut self, synced: Synced) -> Result<(), LogError> {
+        self.note(synced)?;
+        self.file.sync().map_err(io_error("writing the anchor"))?;
+        self.spare = 1 - self.spare;
+        self.synced = synced;
+        Ok(())
+    }
+
+    /// Names a commit that is durable, without a sync: a killed process leaves it behind, a power
+    /// cut perhaps not. The slot that is known to be durable stays as it is.
+    pub(crate) fn note(&mut self, latest: Synced) -> Result<(), LogError> {
         let counter = self
             .counter
             .checked_add(1)
             .ok_or_else(|| damaged("the anchor counts no further"))?;
         let mut slot = counter.to_le_bytes().to_vec();
         slot.extend_from_slice(&self.identity.encode());
-        slot.extend_from_slice(&synced.commit.to_le_bytes());
-        slot.extend_from_slice(&synced.digest.0);
+        slot.extend_from_slice(&latest.commit.to_le_bytes());
+        slot.extend_from_slice(&latest.digest.0);
         slot.extend_from_slice(&crc32c::crc32c(&slot).to_le_bytes());
-        let written = self
-            .file
-            .write_at(counter % 2 * SLOT_STRIDE, &slot)
-            .and_then(|()| self.file.sync());
+        let written = self.file.write_at(self.spare * SLOT_STRIDE, &slot);
         written.map_err(io_error("writing the anchor"))?;
-        (self.counter, self.synced) = (counter, synced);
+        self.counter = counter;
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ pub struct Store {
     /// Key of the next row.
     next: u64,
     /// The last commit, if it is newer than the anchor, and how many there were since.
-    unanchored: Option<(u64, Vec<u8>)>,
+    unanchored: Option<Synced>,
     unanchored_commits: u64,
     anchor_commits: u64,
     /// Hints that wait for a commit to ride on; at most one per group.
@@ -234,10 +234,13 @@ impl Store {
         self.hints.clear();
         self.unanchored_commits += 1;
         let rows = row_count(commit.stream.len()) as u64;
-        self.unanchored = Some((self.next, commit.stream));
+        let synced = Synced::of(self.next, &commit.stream);
+        self.unanchored = Some(synced);
         self.next += rows;
         if commit.vital || self.unanchored_commits >= self.anchor_commits {
             self.write_anchor()?;
+        } else {
+            self.anchor.note(synced)?;
         }
         let mut index = self
             .shared
@@ -253,8 +256,8 @@ impl Store {
     }
 
     fn write_anchor(&mut self) -> Result<(), LogError> {
-        if let Some((commit, stream)) = self.unanchored.take() {
-            self.anchor.write(Synced::of(commit, &stream))?;
+        if let Some(synced) = self.unanchored.take() {
+            self.anchor.write(synced)?;
         }
         self.unanchored_commits = 0;
         Ok(())

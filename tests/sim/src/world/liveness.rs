@@ -6,6 +6,7 @@ use coracle_proto::{GroupId, NodeId};
 use super::World;
 use crate::invariants::{Check, Harm, violated};
 use crate::plan::MS;
+use crate::process::Process;
 
 /// Operations that every client has to complete after the faults.
 const OPERATIONS: u64 = 2;
@@ -51,9 +52,13 @@ impl World {
             .map(|client| client.done + OPERATIONS)
             .collect();
         let end = self.now + self.plan.liveness;
+        // Nothing to wait for. That nobody pretends otherwise is what the invariants see.
         if self.quorum_is_lost() {
-            // Nothing to wait for. That nobody pretends otherwise is what the invariants see.
             self.count("quorum lost and refused");
+            return self.run_until(self.now + HOPELESS);
+        }
+        // Every copy of a snapshot may be damaged.
+        if self.plan.atlas.unbounded && self.processes.values().any(Process::is_damaged) {
             return self.run_until(self.now + HOPELESS);
         }
         loop {

@@ -275,6 +275,22 @@ fn a_start_anchors_what_it_found_beyond_the_anchor() {
     assert!(matches!(error, LogError::Lost { .. }), "{error}");
 }
 
+/// A damaged page made redb fall back to the commit before the last, which changed no vote.
+/// Found by seed 400117 of the simulator.
+#[test]
+fn a_log_that_falls_back_by_one_commit_is_found_out_though_no_vote_changed() {
+    let disk = MemoryDisk::new();
+    let (mut store, _reader) = hosted(&disk);
+    store.commit(&[append(1, entries(1, 1..=1, 20))]).unwrap();
+    let old = disk.contents(Path::new(LOG)).unwrap();
+    store.commit(&[append(1, entries(1, 2..=2, 20))]).unwrap();
+    disk.restart();
+    drop(store);
+    disk.restore(Path::new(LOG), &old);
+    let error = open(&disk).unwrap_err();
+    assert!(matches!(error, LogError::Lost { .. }), "{error}");
+}
+
 #[test]
 fn the_anchored_row_is_never_collected() {
     let disk = MemoryDisk::new();
