@@ -192,26 +192,27 @@ impl Plan {
         let mut random = Random::new(self.seed ^ 0x0007_0770_d15c_0000);
         let nodes = self.nodes.max(3);
         let lie = random.chance(500);
+        let faults = Faults {
+            kill: true,
+            power: lie || random.chance(500),
+            disk_error: random.chance(500),
+            flip: random.chance(700),
+            lie,
+            ..Faults::default()
+        };
         Self {
             nodes,
             spares: 0,
             groups: 1,
             storage: Storage::Redb,
             safety: 5000 * MS,
-            faults: Faults {
-                kill: true,
-                power: true,
-                disk_error: random.chance(500),
-                flip: random.chance(700),
-                lie,
-                ..Faults::default()
-            },
             atlas: Atlas::draw(nodes, &mut random),
             fault_interval: 120 * MS,
             settings: Settings {
-                anchor_commits: if lie { 1 } else { 8 },
+                anchor_commits: faults.anchor_commits(),
                 ..self.settings
             },
+            faults,
             ..self
         }
     }
@@ -240,10 +241,7 @@ impl Plan {
         // Nobody could say what is lost with most of the disks.
         faults.wipe &= !atlas.unbounded;
         let mut settings = Settings::draw(&mut random);
-        if faults.lie {
-            // What is younger than the anchor may be lost by a lie and nobody knows.
-            settings.anchor_commits = 1;
-        }
+        settings.anchor_commits = faults.anchor_commits();
         Self {
             seed,
             nodes,
@@ -270,6 +268,15 @@ impl Plan {
 }
 
 impl Faults {
+    /// Commits until the anchor is synced. What is younger is lost and nobody knows if the power
+    /// takes the anchor's notes and the log falls back as well, by a lie or by damage.
+    fn anchor_commits(&self) -> u64 {
+        match self.lie || (self.flip && self.power) {
+            true => 1,
+            false => 8,
+        }
+    }
+
     /// Without what makes a disk lose what it has promised to keep.
     fn without_damage(self) -> Self {
         Self {
