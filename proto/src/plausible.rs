@@ -28,8 +28,10 @@ fn numbers(message: &Message) -> bool {
             meta: SnapshotMeta { last, .. },
         } => id(*last),
         Message::Quiesce { last, commit } => id(*last) && number(*commit),
-        Message::HeartbeatReply { round, .. } | Message::ReadIndex { round, .. } => number(*round),
-        Message::ReadIndexReply { round, index } => number(*round) && index.is_none_or(number),
+        Message::HeartbeatReply { round, .. } => number(*round),
+        Message::ReadIndexReply { index, .. } => index.is_none_or(number),
+        // Questions begin at any number and are only compared.
+        Message::ReadIndex { .. } => true,
         Message::VoteReply { .. } | Message::TimeoutNow | Message::Wake => true,
     }
 }

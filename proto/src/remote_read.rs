@@ -286,6 +286,28 @@ mod tests {
     }
 
     #[test]
+    fn a_question_may_have_any_number() {
+        for round in [0, 1 << 63, u64::MAX] {
+            let mut raft = serving();
+            step(&mut raft, from(3, 2, question(round)));
+            let answers = step(&mut raft, from(2, 2, crate::testing::heartbeat_reply(1)));
+            assert_eq!(
+                answers,
+                [format!(
+                    "send n1.0->n3.0 t2 read-index-reply round={round} index=2"
+                )]
+            );
+            let mut asking = Raft::new(config(1), initial(&[1]), Instant(0), round.wrapping_sub(1));
+            step(&mut asking, from(2, 1, heartbeat(0, 0)));
+            step(&mut asking, read(1));
+            assert_eq!(
+                step(&mut asking, from(2, 1, reply(round, Some(7)))),
+                ["read-ready r1 index=7"]
+            );
+        }
+    }
+
+    #[test]
     fn who_does_not_lead_and_who_is_asked_by_a_stranger_refuses() {
         let mut raft = follower(&[1, 2]);
         for term in [1, 2] {
