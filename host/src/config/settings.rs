@@ -201,6 +201,36 @@ heartbeat_ms = 50
     }
 
     #[test]
+    fn the_table_of_the_manual_has_every_setting_with_its_default() {
+        let page = include_str!("../../../docs/operating.md");
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        let rows: BTreeMap<&str, (&str, bool)> = rows
+            .filter_map(|row| {
+                let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+                let [_, key, default, hot, _, _] = cells[..] else {
+                    return None;
+                };
+                Some((key.trim_matches('`'), (default, hot == "yes")))
+            })
+            .collect();
+        for (key, value) in config().settings() {
+            let section = key.split_once('.').map_or("", |(section, _)| section);
+            if !["raft", "storage", "snapshot", "limits", "log", "metrics"].contains(&section) {
+                continue;
+            }
+            let (default, hot) = rows.get(key.as_str()).unwrap_or_else(|| panic!("{key}"));
+            assert_eq!(*hot, HOT.contains(&key.as_str()), "{key}");
+            let shown = match &value {
+                Value::String(text) => format!("`{text}`"),
+                value => value.to_string(),
+            };
+            if key != "raft.heartbeat_ms" {
+                assert_eq!(*default, shown, "{key}");
+            }
+        }
+    }
+
+    #[test]
     fn every_hot_setting_exists_and_they_are_sorted() {
         let settings = config().settings();
         for key in HOT {

@@ -84,10 +84,15 @@ impl Key<'_> {
         values: &mut Values,
         steps: &mut u64,
     ) -> Result<BTreeSet<Way>, Violation> {
-        if together.len() > MAX_CHOICES {
+        // Queries at one place are one choice, however many: nothing comes between them.
+        let choices = match together.first() {
+            Some(first) if first.action.is_query() => &together[..1],
+            _ => together,
+        };
+        if choices.len() > MAX_CHOICES {
             return Err(undecided(together[0], "too many operations in one entry"));
         }
-        let all = u64::MAX >> (MAX_CHOICES - together.len());
+        let all = u64::MAX >> (MAX_CHOICES - choices.len());
         let mut next = BTreeSet::new();
         let mut met = BTreeSet::new();
         let mut open: Vec<_> = ways
@@ -103,14 +108,13 @@ impl Key<'_> {
                 next.insert((state, used));
                 continue;
             }
-            for (bit, operation) in bits(together, all & !done) {
+            for (bit, operation) in bits(choices, all & !done) {
                 let outcome = operation.replies.first().map(|reply| &reply.outcome);
-                // Queries at one place see one value: nothing comes between them.
                 let query = operation.action.is_query();
                 if query && !all_see(together, state, values) {
                     continue;
                 }
-                let done = if query { all } else { done | bit };
+                let done = done | bit;
                 if let Some(state) = values.step(state, &operation.action, outcome)
                     && met.insert((state, used, done))
                 {

@@ -73,3 +73,16 @@ fn a_stale_read_may_be_as_old_as_it_likes_without_a_bound() {
     it.query(2, (110, 120), stale(None, Some(1)), 1, value("v1"));
     passes(&it.history());
 }
+
+#[test]
+fn any_number_of_reads_may_see_one_index() {
+    for mut it in [Build::default(), Build::without_log()] {
+        it.command(1, (0, 10), put("v1"), 1, Outcome::Done);
+        it.ask(2, 20, put("v2"), None);
+        for number in 0..200 {
+            let begun = 30 + 2 * number;
+            it.query(3, (begun, begun + 1), read(), 1, value("v1"));
+        }
+        passes(&it.history());
+    }
+}

@@ -289,3 +289,16 @@ fn a_history_that_makes_no_sense_is_refused() {
     two_answers.operations[1].replies.push(reply);
     refused(&two_answers, rule, rule);
 }
+
+#[test]
+fn one_of_many_reads_at_an_index_that_saw_something_else_is_refused() {
+    let mut it = Build::default();
+    it.command(1, (0, 10), put("v1"), 1, Outcome::Done);
+    it.command(1, (20, 30), put("v2"), 2, Outcome::Done);
+    for number in 0..200 {
+        let begun = 40 + 2 * number;
+        let seen = if number == 150 { "v1" } else { "v2" };
+        it.query(2, (begun, begun + 1), read(), 2, value(seen));
+    }
+    refused(&it.history(), Some(Rule::Value), Some(Rule::NoOrder));
+}
