@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coracle_client::{
     Code, ConfigChange, ConfigChanged, ConfigView, Happening, NodeChanged, Outcome, Setting,
 };
 use coracle_driver::Event;
+use coracle_proto::NodeId;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use toml::Value;
@@ -15,6 +17,12 @@ use super::Shell;
 use super::call::{Call, Failure, Reply};
 use super::settings::{ChangeError, tuning};
 use crate::config::{HOT, SettingError};
+
+/// For a node that is not connected to be so.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Between two looks at it.
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Shell {
     /// The settings in force and where they are from.
@@ -67,7 +75,8 @@ impl Shell {
                 if node != self.node {
                     let (shell, set) = (Arc::clone(self), set.clone());
                     let call = Call::Configure { set };
-                    others.spawn(async move { (node, shell.ask(node, &call, deadline).await) });
+                    let asked = async move { shell.ask_patiently(node, &call, deadline).await };
+                    others.spawn(async move { (node, asked.await) });
                 }
             }
             while let Some(Ok((node, result))) = others.join_next().await {
@@ -81,6 +90,24 @@ impl Shell {
         }
         nodes.sort_by_key(|changed| changed.node);
         Ok(ConfigChanged { nodes })
+    }
+
+    /// Asks a node that may have only just come back, and is given a moment to connect.
+    async fn ask_patiently(
+        &self,
+        node: NodeId,
+        call: &Call,
+        deadline: Instant,
+    ) -> Result<Reply, Failure> {
+        let connected = deadline.min(Instant::now() + CONNECT_PATIENCE);
+        loop {
+            let answer = self.ask(node, call, deadline).await;
+            let away = matches!(&answer, Err(failure) if failure.code == Code::Unavailable);
+            if !away || Instant::now() + CONNECT_PAUSE > connected {
+                return answer;
+            }
+            tokio::time::sleep(CONNECT_PAUSE).await;
+        }
     }
 
     /// Changes settings of this node. Values are JSON.

@@ -80,7 +80,7 @@ fn reconcile(
         .collect();
 
     for (group, (name, fsm)) in &by_group {
-        if !hosted.contains_key(group) && is_first_voter(shell.node, fsm) && !fsm.retiring {
+        if !hosted.contains_key(group) && is_founder(shell.node, fsm) && !fsm.retiring {
             info!(%group, fsm = name, "hosting a new fsm");
             shell.inbox.push(host(*group, fsm));
         } else if hosted.contains_key(group) && is_starting(shell, *group) {
@@ -183,7 +183,8 @@ async fn report_plugin(
     shell.at_leader(call, deadline).await.map(drop)
 }
 
-fn host(group: GroupId, fsm: &Fsm) -> Event {
+/// A replica of the founders.
+pub(super) fn host(group: GroupId, fsm: &Fsm) -> Event {
     Event::Host {
         group,
         born: 0,
@@ -205,7 +206,7 @@ pub(super) fn spec(fsm: &Fsm) -> MachineSpec {
 
 /// Whether the node is to begin a replica of its own accord. Who was added later begins when the
 /// group's leader speaks to it, and who was removed does not begin again.
-fn is_first_voter(node: NodeId, fsm: &Fsm) -> bool {
+pub(super) fn is_founder(node: NodeId, fsm: &Fsm) -> bool {
     let first = ReplicaId { node, born: 0 };
     let members = fsm.members.as_ref();
     fsm.nodes.contains(&node) && members.is_none_or(|members| members.all().any(|id| id == first))

@@ -24,6 +24,12 @@ use super::list::{node_role, role, tolerance};
 use crate::api::{ApiError, Future, Members};
 use crate::ticket::{MAX_ADDRESSES, Secret, Ticket};
 
+/// For voters who have not answered a leader yet to do so.
+const QUORUM_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks at them.
+const QUORUM_PAUSE: Duration = Duration::from_millis(50);
+
 /// The longest time a token is good for.
 const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -183,25 +189,19 @@ impl Shell {
             Failure::not_applied(Code::BadRequest, refusal.to_string())
         };
         let command = DirectoryCommand::decode(command).map_err(refused)?;
-        let stopping = || Failure::not_applied(Code::Unavailable, "the node is stopping");
-        let system = self.system_status().await.ok_or_else(stopping)?;
-        let system = system.filter(|system| system.raft.role == Role::Leader);
-        let Some(system) = system else {
-            let leader = self.leader(GroupId::SYSTEM).map(|l| l.0);
-            let failure = Failure::not_applied(Code::NotLeader, "this node does not lead group 0");
-            return Err(Failure { leader, ..failure });
-        };
+        self.led_system().await?;
         self.know_members(deadline).await?;
-        let before = tolerance(&system.raft.configuration, |node| is_active(&system, node));
         let state = self.directory.state();
         let voters = voters_after(&state, &command);
         if let DirectoryCommand::SetNodeRole { node, .. } = &command {
             let staying = state.members.check_staying(*node);
             staying.map_err(|refusal| refused_as(&refusal.to_string()))?;
         }
-        if takes_vote(&command) && !force {
-            check_quorum(&system, &voters)?;
-        }
+        let system = match takes_vote(&command) && !force {
+            true => self.with_quorum(&voters).await?,
+            false => self.led_system().await?,
+        };
+        let before = tolerance(&system.raft.configuration, |node| is_active(&system, node));
         let index = match self.directory_here(&command, deadline).await? {
             Reply::Applied { .. } => self.directory.state().members.index,
             reply => return Err(unexpected(&reply)),
@@ -213,6 +213,31 @@ impl Shell {
             before,
             after,
         })
+    }
+
+    /// Group 0, if this node leads it.
+    async fn led_system(&self) -> Result<GroupStatus, Failure> {
+        let stopping = || Failure::not_applied(Code::Unavailable, "the node is stopping");
+        let system = self.system_status().await.ok_or_else(stopping)?;
+        let system = system.filter(|system| system.raft.role == Role::Leader);
+        system.ok_or_else(|| {
+            let leader = self.leader(GroupId::SYSTEM).map(|l| l.0);
+            let failure = Failure::not_applied(Code::NotLeader, "this node does not lead group 0");
+            Failure { leader, ..failure }
+        })
+    }
+
+    /// Group 0, if a majority of these answers. Who has just begun to lead has not heard everybody.
+    async fn with_quorum(&self, voters: &BTreeSet<NodeId>) -> Result<GroupStatus, Failure> {
+        let patience = Instant::now() + QUORUM_PATIENCE;
+        loop {
+            let system = self.led_system().await?;
+            match check_quorum(&system, voters) {
+                Ok(()) => return Ok(system),
+                Err(failure) if Instant::now() > patience => return Err(failure),
+                Err(_) => tokio::time::sleep(QUORUM_PAUSE).await,
+            }
+        }
     }
 
     /// Waits until this node, which has begun to lead group 0, has the members its predecessors

@@ -47,6 +47,10 @@ fn host(shell: &Shell, stranger: &Stranger) -> Option<Event> {
     // One that the directory does not know yet is told again; one that is gone stays gone.
     let state = shell.directory.state();
     let (_, fsm) = state.fsm_of(group).filter(|(_, fsm)| !fsm.retiring)?;
+    if stranger.replica.born == 0 {
+        // No entry of the log names the founders.
+        return reconcile::is_founder(shell.node, fsm).then(|| reconcile::host(group, fsm));
+    }
     Some(Event::Host {
         group,
         born: stranger.replica.born,

@@ -84,13 +84,28 @@ fn tickets_that_are_no_good_say_which_way() {
 
     let output = cluster.join_fails(&good, 1);
     assert!(
-        stderr(&output).contains("address taken"),
+        stderr(&output).contains("choose another with --quic"),
         "{}",
         stderr(&output)
     );
     for output in [cluster.log(1), stderr(&output)] {
         assert!(!output.contains(&good), "the ticket is in a log");
     }
+}
+
+#[test]
+fn nobody_joins_at_the_address_of_a_member_that_is_away() {
+    let mut cluster = Cluster::start(3);
+    let ticket = cluster.ticket(MemberRole::Voter);
+    cluster.kill(3);
+
+    let output = cluster.join_fails(&ticket, 3);
+
+    assert!(
+        stderr(&output).contains("address taken"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

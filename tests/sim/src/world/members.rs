@@ -104,10 +104,14 @@ impl World {
 
     /// A leader speaks to a replica that is not here: the directory wants it.
     pub(super) fn welcome(&mut self, node: NodeId, stranger: &Stranger) {
+        let configuration = match stranger.replica.born {
+            0 => self.configuration(),
+            _ => Configuration::default(),
+        };
         let event = Event::Host {
             group: stranger.group,
             born: stranger.replica.born,
-            configuration: Configuration::default(),
+            configuration,
             create: Some(crate::spec()),
         };
         self.reconcile(node, event);

@@ -47,7 +47,8 @@ impl Hosting {
         self.removed.get(&group).is_some_and(|gone| born <= *gone)
     }
 
-    /// Writes the record that must be durable before the replica says anything.
+    /// Writes the record that must be durable before the replica says anything. A founder of whom
+    /// it is not said who the founders are does not begin: no entry says it either.
     pub(super) fn begin(
         &mut self,
         turn: &mut Turn<'_>,
@@ -59,6 +60,9 @@ impl Hosting {
         // What is known of the former replica goes before the next one comes.
         let ending = self.ending.values().any(|ending| *ending == group);
         if ending || self.was_removed(group, born) || self.beginning.contains_key(&group) {
+            return;
+        }
+        if born == 0 && configuration.voters.is_empty() {
             return;
         }
         let beginning = Beginning {

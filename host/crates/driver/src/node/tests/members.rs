@@ -102,6 +102,16 @@ fn another_replica_takes_the_place_of_a_dead_one_with_its_term_and_without_a_tom
 }
 
 #[test]
+fn a_founder_does_not_begin_without_the_founders() {
+    let mut bench = Bench::new(&[1, 2, 3]);
+
+    let out = bench.turn([bench.host_born(0)]);
+
+    assert!(out.writes.is_empty(), "it would never stand for election");
+    assert!(!bench.turn([bench.host()]).writes.is_empty());
+}
+
+#[test]
 fn messages_for_a_replica_with_a_tombstone_tell_nobody_anything() {
     let mut bench = Bench::joining(3);
     let out = bench.end();
