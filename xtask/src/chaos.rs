@@ -7,6 +7,7 @@ use crate::{
     demo::build_programs,
     plugins,
     runs::{Failure, step},
+    seed::fresh_seed,
     workspace::target_folder,
 };
 
@@ -33,12 +34,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     step("playing with real processes", chaos.args(arguments))
 }
 
-/// A short selection, with a fresh seed.
+/// A short selection, with seeds of this commit.
 pub(crate) fn short(plugins: &Path, programs: &Path) -> Result<(), Failure> {
     let mut chaos = command(plugins, programs)?;
     for name in SHORT {
         chaos.args(["--scenario", name]);
     }
+    chaos.args(["--seed", &fresh_seed().to_string()]);
     step("playing a few scenarios with real processes", &mut chaos)
 }
 

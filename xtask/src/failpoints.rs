@@ -7,6 +7,7 @@ use crate::{
     demo::build_programs,
     plugins,
     runs::{Failure, step},
+    seed::fresh_seed,
     workspace::{cargo, target_folder},
 };
 
@@ -19,7 +20,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 
 /// A short selection, with a fresh seed.
 pub(crate) fn short(plugins: &Path, programs: &Path) -> Result<(), Failure> {
-    play(plugins, programs, &[])
+    play(
+        plugins,
+        programs,
+        &["--seed".to_owned(), fresh_seed().to_string()],
+    )
 }
 
 fn play(plugins: &Path, programs: &Path, arguments: &[String]) -> Result<(), Failure> {

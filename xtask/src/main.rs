@@ -8,6 +8,7 @@ mod model; // searches slices of what the core can do
 mod mutants; // deliberate bugs that the tests must catch
 mod plugins; // builds the components
 mod runs; // runs other programs and says so
+mod seed; // where searches of this commit begin
 mod sim; // seeds and tapes of the simulator
 mod test; // everything there is to test
 mod verify; // everything that must be clean

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::{
     demo::build_programs,
-    runs::{Failure, output, step},
+    runs::{Failure, step},
+    seed::fresh_seed,
     workspace::root,
 };
 
@@ -13,9 +14,6 @@ const CORPUS: &str = "tests/sim/corpus";
 
 /// How long `test` looks at fresh seeds.
 const MINUTES: &str = "2";
-
-/// Distance between the first seeds of two commits, at least.
-const SEEDS_PER_COMMIT: u64 = 1_000_000;
 
 /// Words of `coracle-sim` that ask for something else than a sweep.
 const OTHERS: [&str; 6] = [
@@ -36,7 +34,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     sweep.current_dir(root()).args(arguments);
     if is_sweep {
         play_corpus(&mut Command::new(&simulator))?;
-        sweep.args(["--start", &fresh_seed()]);
+        sweep.args(["--start", &fresh_seed().to_string()]);
     }
     step("running the simulator", &mut sweep)
 }
@@ -46,7 +44,13 @@ pub(crate) fn short(simulator: impl Fn() -> Command) -> Result<(), Failure> {
     play_corpus(&mut simulator())?;
     step(
         "simulating fresh seeds, each of them twice",
-        simulator().args(["--minutes", MINUTES, "--twice", "--start", &fresh_seed()]),
+        simulator().args([
+            "--minutes",
+            MINUTES,
+            "--twice",
+            "--start",
+            &fresh_seed().to_string(),
+        ]),
     )?;
     step("measuring the simulator", simulator().arg("--speed"))
 }
@@ -56,19 +60,4 @@ fn play_corpus(simulator: &mut Command) -> Result<(), Failure> {
         "playing the runs that failed once",
         simulator.current_dir(root()).args(["--corpus", CORPUS]),
     )
-}
-
-/// The first seed: another one for every commit, the same for all who test that commit; 0 where
-/// there is no commit.
-fn fresh_seed() -> String {
-    let head = output(
-        Command::new("git")
-            .current_dir(root())
-            .args(["rev-parse", "HEAD"]),
-    );
-    let head = head.unwrap_or_default();
-    let digits = head
-        .get(..8)
-        .and_then(|it| u64::from_str_radix(it, 16).ok());
-    (digits.unwrap_or(0) * SEEDS_PER_COMMIT).to_string()
 }

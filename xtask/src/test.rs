@@ -7,6 +7,7 @@ use crate::{
     demo::build_programs,
     failpoints, model, mutants, plugins,
     runs::{Failure, say, step},
+    seed::fresh_seed,
     sim,
     workspace::{cargo, peers},
 };
@@ -16,7 +17,8 @@ pub(crate) fn run() -> Result<(), Failure> {
     let programs = build_programs(&["coracle", "coracle-chaos", "coracle-sim"], false)?;
     step(
         "testing every crate, the plugins natively, and real processes",
-        with(&plugins, &mut cargo("test --workspace")),
+        with(&plugins, &mut cargo("test --workspace"))
+            .env("BOLERO_RANDOM_SEED", fresh_seed().to_string()),
     )?;
     step(
         "playing the same schedules on the core and on the raft crate",

@@ -144,7 +144,10 @@ impl<'a> Walk<'a> {
     fn run(mut self, bytes: &[u8]) -> Result<Inspection, StageError> {
         let mut validator = Validator::new_with_features(FEATURES);
         let mut allocations = FuncValidatorAllocations::default();
-        for payload in Parser::new(0).parse_all(bytes) {
+        let mut parser = Parser::new(0);
+        // How an immediate may be spelt depends on what is on.
+        parser.set_features(FEATURES);
+        for payload in parser.parse_all(bytes) {
             let payload = payload?;
             match validator.payload(&payload)? {
                 ValidPayload::Func(function, body) => {
