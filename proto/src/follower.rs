@@ -279,7 +279,10 @@ mod tests {
             entries: vec![],
             commit: 0,
         };
-        for message in [gap, falling, future, endless] {
+        let mut raft = follower(&[1]);
+        assert_eq!(step(&mut raft, from(2, 2, endless)), NOTHING);
+        assert_eq!(raft.status().hard_state.term, 1);
+        for message in [gap, falling, future] {
             let mut raft = follower(&[1]);
             let effects = step(&mut raft, from(2, 2, message));
             assert_eq!(effects, ["persist w2.1 term=2 []", "leader t2 n2.0"]);
