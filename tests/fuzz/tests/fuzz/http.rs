@@ -98,19 +98,19 @@ fn bodies() {
             runtime.block_on(async {
                 let body = body.clone();
                 match kind {
-                    0 => drop(fuzzing::read_json::<CreateFsm>(body).await),
-                    1 => drop(fuzzing::read_json::<Upgrade>(body).await),
-                    2 => drop(fuzzing::read_json::<Restore>(body).await),
-                    3 => drop(fuzzing::read_json::<ChangeParameters>(body).await),
-                    4 => drop(fuzzing::read_json::<CreateToken>(body).await),
-                    5 => drop(fuzzing::read_json::<ConfigChange>(body).await),
-                    6 => drop(fuzzing::read_json::<LeaderOrder>(body).await),
-                    7 => drop(fuzzing::read_json::<PlaceFsm>(body).await),
-                    8 => drop(fuzzing::read_json::<Problem>(body).await),
-                    9 => drop(fuzzing::read_json::<Status>(body).await),
-                    _ => drop(fuzzing::read_json::<Event>(body).await),
+                    0 => fuzzing::read_json::<CreateFsm>(body).await.is_some(),
+                    1 => fuzzing::read_json::<Upgrade>(body).await.is_some(),
+                    2 => fuzzing::read_json::<Restore>(body).await.is_some(),
+                    3 => fuzzing::read_json::<ChangeParameters>(body).await.is_some(),
+                    4 => fuzzing::read_json::<CreateToken>(body).await.is_some(),
+                    5 => fuzzing::read_json::<ConfigChange>(body).await.is_some(),
+                    6 => fuzzing::read_json::<LeaderOrder>(body).await.is_some(),
+                    7 => fuzzing::read_json::<PlaceFsm>(body).await.is_some(),
+                    8 => fuzzing::read_json::<Problem>(body).await.is_some(),
+                    9 => fuzzing::read_json::<Status>(body).await.is_some(),
+                    _ => fuzzing::read_json::<Event>(body).await.is_some(),
                 }
-            });
+            })
         });
     });
 }
