@@ -253,7 +253,7 @@ impl Search {
                 }
             }
             (Some(Bug::CandidateBelieved), Message::Vote { last, .. }) => {
-                (last.term, last.index) = (self.slice.terms, Index::MAX);
+                (last.term, last.index) = (self.slice.terms, Index::from(u32::MAX));
             }
             (Some(Bug::LeaseNeverEnds), Message::HeartbeatReply { hold, .. }) => {
                 *hold *= 1000;
