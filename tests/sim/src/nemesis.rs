@@ -25,6 +25,7 @@ pub(crate) struct Nemesis {
     election: u64,
     /// Clocks may jump: nobody trusts them.
     jumps: bool,
+    seed: u64,
 }
 
 /// A kind of fault.
@@ -65,6 +66,7 @@ impl Nemesis {
             interval: plan.fault_interval,
             election: plan.settings.election_timeout * MS,
             jumps: plan.leases == 0,
+            seed: plan.seed & 1,
         }
     }
 
@@ -244,7 +246,11 @@ impl Nemesis {
         }
         let node = *self.random.pick(&self.damageable);
         let operations = self.random.below(30);
-        let files = [FileKind::Log, FileKind::Anchor, FileKind::Snapshot];
+        // The log and the anchor are each other's witnesses: rot in both of one node may agree.
+        let witness = match (node + self.seed).is_multiple_of(2) {
+            true => FileKind::Log,
+            false => FileKind::Anchor,
+        };
         Some(match kind {
             Kind::DiskError => Attack::DiskError {
                 node,
@@ -258,7 +264,7 @@ impl Nemesis {
             },
             Kind::Lie => Attack::Lie {
                 node,
-                file: *self.random.pick(&files[..2]),
+                file: witness,
                 time,
             },
             _ if self.random.chance(250) => Attack::DiskError {
@@ -268,7 +274,7 @@ impl Nemesis {
             },
             _ => Attack::Flip {
                 node,
-                file: *self.random.pick(&files),
+                file: *self.random.pick(&[witness, FileKind::Snapshot]),
                 position: self.random.next() >> 1,
                 dense: self.random.chance(700),
                 kill: self.random.chance(500),
