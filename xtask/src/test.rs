@@ -18,7 +18,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     step(
         "testing every crate, the plugins natively, and real processes",
         with(&plugins, &mut cargo("test --workspace"))
-            .env("BOLERO_RANDOM_SEED", fresh_seed().to_string()),
+            .env("CORACLE_FUZZ_SEED", fresh_seed().to_string()),
     )?;
     step(
         "playing the same schedules on the core and on the raft crate",

@@ -1,12 +1,14 @@
 //! Fuzzing: what the targets in `tests/fuzz` share.
 //!
-//! Every target takes a tape of bytes. A tape is made by an engine of bolero: at random on every
-//! `cargo test`, guided by coverage under `cargo bolero`. What it means is told in [`Tape`].
+//! Every target takes a tape of bytes. A tape comes from a seed on every `cargo test`, and from an
+//! engine of bolero under `cargo xtask fuzz` and `cargo bolero`. What it means is told in [`Tape`].
 
 mod allocation;
 mod damage;
+mod seeded;
 mod tape;
 
 pub use allocation::{peak_bytes, within};
 pub use damage::{damaged, input};
+pub use seeded::seeded;
 pub use tape::Tape;

@@ -7,6 +7,7 @@ use wasmparser::{
 };
 
 use crate::engine::{CONTRACT, FEATURES};
+use crate::sections::plausible;
 use crate::stage::{Caps, StageError};
 
 /// Least native bytes a function's frame is taken to need: return address, saved registers, and
@@ -149,6 +150,7 @@ impl<'a> Walk<'a> {
         parser.set_features(FEATURES);
         for payload in parser.parse_all(bytes) {
             let payload = payload?;
+            plausible(&payload)?;
             match validator.payload(&payload)? {
                 ValidPayload::Func(function, body) => {
                     self.caps.check(

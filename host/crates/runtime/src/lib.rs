@@ -36,6 +36,8 @@ mod limiter;
 mod limits;
 /// Text of guests.
 mod printable;
+/// What sections say of themselves.
+mod sections;
 /// From bytes to a plugin.
 mod stage;
 /// The state behind the imports.

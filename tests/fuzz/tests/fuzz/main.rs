@@ -1,11 +1,13 @@
 //! The targets. One file for each part of the system that reads what others wrote.
 
-/// Gives tapes of at most so many bytes to a target, on every run so many of them.
+/// Gives tapes of at most so many bytes to a target: those of its corpus, and so many of a seed or
+/// what an engine of bolero makes.
 macro_rules! fuzz {
-    ($iterations:expr, $bytes:expr, $target:expr) => {{
+    ($tapes:expr, $bytes:expr, $target:expr) => {{
         let target = std::panic::AssertUnwindSafe($target);
+        coracle_fuzz::seeded($tapes, $bytes, &*target);
         bolero::check!()
-            .with_iterations($iterations)
+            .with_iterations(0)
             .with_max_len($bytes)
             .for_each(|tape: &[u8]| (*target)(tape));
     }};
