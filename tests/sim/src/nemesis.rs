@@ -246,10 +246,15 @@ impl Nemesis {
         }
         let node = *self.random.pick(&self.damageable);
         let operations = self.random.below(30);
-        // The log and the anchor are each other's witnesses: rot in both of one node may agree.
+        // The log and the anchor are each other's witnesses: a disk that lies to one and harms the
+        // other can make them agree.
         let witness = match (node + self.seed).is_multiple_of(2) {
             true => FileKind::Log,
             false => FileKind::Anchor,
+        };
+        let rotten = match self.faults.lie {
+            true => witness,
+            false => *self.random.pick(&[FileKind::Log, FileKind::Anchor]),
         };
         Some(match kind {
             Kind::DiskError => Attack::DiskError {
@@ -274,7 +279,7 @@ impl Nemesis {
             },
             _ => Attack::Flip {
                 node,
-                file: *self.random.pick(&[witness, FileKind::Snapshot]),
+                file: *self.random.pick(&[rotten, FileKind::Snapshot]),
                 position: self.random.next() >> 1,
                 dense: self.random.chance(700),
                 kill: self.random.chance(500),

@@ -7,8 +7,11 @@
 //! every other commit is named without a sync, so that damage which makes redb fall back to the
 //! commit before the last is noticed unless the power went as well.
 //!
-//! Two slots, of which one is durable at all times, each in a sector of its own: `u64` counter, identity, `u64` first
-//! key of the commit, its SHA-256, `u32` CRC-32C of all that.
+//! Three slots, a page each: one is durable at all times, and the others take turns, so that the last two
+//! commits stand in two slots. A slot holds its record twice, in sectors of their own: one of the two
+//! may rot. If both are gone the slot may have named a commit after those that the others name, and
+//! the log must hold one: a commit is durable before it is named. The record: `u64` counter,
+//! identity, `u64` first key of the commit, its SHA-256, `u32` CRC-32C of all that.
 
 use std::path::Path;
 
@@ -19,16 +22,22 @@ use crate::errors::{damaged, io_error};
 use crate::fields::{Fields, Malformed};
 use crate::identity::Identity;
 
-/// A slot's place: no two share a sector or a page.
-const SLOT_STRIDE: u64 = 4096;
+/// Slots of the file.
+const SLOTS: u64 = 3;
 
-/// Both slots; the file never has another length.
-const FILE_BYTES: u64 = 2 * SLOT_STRIDE;
+/// A slot: no two share a sector or a page.
+const SLOT_BYTES: usize = 4096;
+
+/// Where the second copy of a slot's record begins.
+const COPY_BYTES: usize = SLOT_BYTES / 2;
+
+/// All slots; the file never has another length.
+const FILE_BYTES: u64 = SLOTS * SLOT_BYTES as u64;
 
 /// Identity as encoded, with its own checksum.
 const IDENTITY_BYTES: usize = 4 + 16 + 8 + 4;
 
-const SLOT_BYTES: usize = 8 + IDENTITY_BYTES + 8 + 32 + 4;
+const RECORD_BYTES: usize = 8 + IDENTITY_BYTES + 8 + 32 + 4;
 
 /// The commit that is known to be durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +47,43 @@ pub(crate) struct Synced {
     pub(crate) digest: Digest,
 }
 
+/// What the anchor says the log must hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Claim {
+    /// This commit.
+    pub(crate) synced: Synced,
+    /// And a later one: a slot is lost.
+    pub(crate) later: bool,
+}
+
 /// The open file.
 #[derive(Debug)]
 pub(crate) struct Anchor {
     file: Box<dyn File>,
     identity: Identity,
     counter: u64,
-    /// The slot to write next: never the one that holds what is known to be durable.
-    spare: u64,
+    /// The slot written last.
+    latest: u64,
+    /// The slot that is known to be durable: never written before another one is.
+    durable: u64,
+    synced: Synced,
+    found: Found,
+}
+
+/// What opening the file found.
+#[derive(Debug, Default, Clone, Copy)]
+struct Found {
+    /// A record that does not match its checksum.
+    damage: bool,
+    /// A slot without any that does.
+    lost_slot: bool,
+}
+
+/// What a slot holds.
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    counter: u64,
+    identity: Identity,
     synced: Synced,
 }
 
@@ -78,15 +116,16 @@ impl Anchor {
             file,
             identity,
             counter: 0,
-            spare: 1,
+            latest: 0,
+            durable: 0,
             synced: Synced::nothing(),
+            found: Found::default(),
         };
-        anchor.write(Synced::nothing())?;
-        anchor.write(Synced::nothing())?;
+        anchor.fill(Synced::nothing())?;
         disk.rename(temporary, path).map_err(io_error(context))
     }
 
-    /// Reads the newer of the two slots. One may be torn by a crash; both cannot be.
+    /// Reads the newest record of all slots.
     pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, LogError> {
         let context = "opening the anchor";
         let file = disk.open(path, false).map_err(io_error(context))?;
@@ -96,27 +135,32 @@ impl Anchor {
                 "the anchor has {len} bytes instead of {FILE_BYTES}"
             )));
         }
-        let (mut newest, mut spare) = (None, 0);
-        for slot in 0..2 {
+        let (mut newest, mut found) = (None, Found::default());
+        for slot in 0..SLOTS {
             let mut bytes = [0; SLOT_BYTES];
-            file.read_at(slot * SLOT_STRIDE, &mut bytes)
+            file.read_at(place(slot), &mut bytes)
                 .map_err(io_error(context))?;
-            if let Ok(found) = decode(&bytes)
-                && newest.is_none_or(|(counter, _, _)| counter < found.0)
-            {
-                (newest, spare) = (Some(found), 1 - slot);
-            }
+            let sound: Vec<Record> = bytes.chunks(COPY_BYTES).filter_map(decode).collect();
+            found.damage |= sound.len() < SLOT_BYTES / COPY_BYTES;
+            found.lost_slot |= sound.is_empty();
+            let of_slot = sound.into_iter().map(|record| (slot, record));
+            newest = newest
+                .into_iter()
+                .chain(of_slot)
+                .max_by_key(|(_, record)| record.counter);
         }
-        let (counter, identity, synced) =
-            newest.ok_or_else(|| damaged("neither slot of the anchor matches its checksum"))?;
+        let (slot, record) =
+            newest.ok_or_else(|| damaged("no slot of the anchor matches its checksum"))?;
         // What a killed process only noted may not be on the disk yet.
         file.sync().map_err(io_error(context))?;
         Ok(Self {
             file,
-            identity,
-            counter,
-            spare,
-            synced,
+            identity: record.identity,
+            counter: record.counter,
+            latest: slot,
+            durable: slot,
+            synced: record.synced,
+            found,
         })
     }
 
@@ -128,11 +172,31 @@ impl Anchor {
         self.synced
     }
 
+    pub(crate) fn claim(&self) -> Claim {
+        Claim {
+            synced: self.synced,
+            later: self.found.lost_slot,
+        }
+    }
+
+    /// Moves the anchor to what a start has found in the log. Done even if it stands there already:
+    /// after a failed sync what was read may be in memory only. Damage is written over.
+    pub(crate) fn renew(&mut self, last: Synced) -> Result<(), LogError> {
+        match std::mem::take(&mut self.found).damage {
+            true => self.fill(last),
+            false => self.write(last),
+        }
+    }
+
+    fn fill(&mut self, synced: Synced) -> Result<(), LogError> {
+        (0..SLOTS).try_for_each(|_| self.write(synced))
+    }
+
     /// Moves the anchor to a commit that is durable; the anchor is durable when this returns.
     pub(crate) fn write(&mut self, synced: Synced) -> Result<(), LogError> {
         self.note(synced)?;
         self.file.sync().map_err(io_error("writing the anchor"))?;
-        self.spare = 1 - self.spare;
+        self.durable = self.latest;
         self.synced = synced;
         Ok(())
     }
@@ -144,30 +208,45 @@ impl Anchor {
             .counter
             .checked_add(1)
             .ok_or_else(|| damaged("the anchor counts no further"))?;
-        let mut slot = counter.to_le_bytes().to_vec();
-        slot.extend_from_slice(&self.identity.encode());
-        slot.extend_from_slice(&latest.commit.to_le_bytes());
-        slot.extend_from_slice(&latest.digest.0);
-        slot.extend_from_slice(&crc32c::crc32c(&slot).to_le_bytes());
-        let written = self.file.write_at(self.spare * SLOT_STRIDE, &slot);
+        let mut record = counter.to_le_bytes().to_vec();
+        record.extend_from_slice(&self.identity.encode());
+        record.extend_from_slice(&latest.commit.to_le_bytes());
+        record.extend_from_slice(&latest.digest.0);
+        record.extend_from_slice(&crc32c::crc32c(&record).to_le_bytes());
+        record.resize(COPY_BYTES, 0);
+        let next = (self.latest + 1) % SLOTS;
+        let slot = match next == self.durable {
+            true => (next + 1) % SLOTS,
+            false => next,
+        };
+        let written = self.file.write_at(place(slot), &record.repeat(2));
         written.map_err(io_error("writing the anchor"))?;
-        self.counter = counter;
+        (self.counter, self.latest) = (counter, slot);
         Ok(())
     }
 }
 
-fn decode(bytes: &[u8; SLOT_BYTES]) -> Result<(u64, Identity, Synced), Malformed> {
-    let (covered, checksum) = bytes.split_at(SLOT_BYTES - 4);
+/// Where a slot begins.
+fn place(slot: u64) -> u64 {
+    slot * SLOT_BYTES as u64
+}
+
+/// A record, if it is sound.
+fn decode(copy: &[u8]) -> Option<Record> {
+    let (covered, checksum) = copy.get(..RECORD_BYTES)?.split_at(RECORD_BYTES - 4);
     if checksum != crc32c::crc32c(covered).to_le_bytes() {
-        return Err(Malformed("the checksum of a slot does not match"));
+        return None;
     }
     let mut fields = Fields(covered);
-    let counter = fields.u64()?;
-    let identity = Identity::decode(fields.bytes(IDENTITY_BYTES)?)?;
-    let synced = Synced {
-        commit: fields.u64()?,
-        digest: Digest(fields.array()?),
+    let record = |fields: &mut Fields<'_>| {
+        Ok::<_, Malformed>(Record {
+            counter: fields.u64()?,
+            identity: Identity::decode(fields.bytes(IDENTITY_BYTES)?)?,
+            synced: Synced {
+                commit: fields.u64()?,
+                digest: Digest(fields.array()?),
+            },
+        })
     };
-    fields.end()?;
-    Ok((counter, identity, synced))
+    record(&mut fields).ok()
 }

@@ -5,7 +5,7 @@ use coracle_proto::NodeId;
 use crate::fields::{Fields, Malformed};
 
 /// Version of everything in this crate that is stored.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A store, and the node it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

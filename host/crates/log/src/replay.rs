@@ -2,7 +2,7 @@
 
 use coracle_driver::LogError;
 
-use crate::anchor::Synced;
+use crate::anchor::{Claim, Synced};
 use crate::collector::Collector;
 use crate::errors::{damaged, lost};
 use crate::fields::Malformed;
@@ -47,7 +47,7 @@ struct Replay {
 /// Replays the table and compares it with the anchor.
 pub(crate) fn replay(
     view: &View<'_>,
-    anchor: Synced,
+    claim: Claim,
     index: LogIndex,
     collector: Collector,
     accept_loss: bool,
@@ -61,13 +61,15 @@ pub(crate) fn replay(
         count: 0,
         next: None,
         first: 0,
-        anchored: anchor.commit,
+        anchored: claim.synced.commit,
         witness: None,
     };
     view.each(|key, value| replay.row(key, value))?;
     replay.check_rows()?;
-    let loss = match replay.check_anchor(anchor) {
-        Err(LogError::Lost { reason }) if accept_loss => Some(reason),
+    let loss = match replay.check_anchor(claim) {
+        Err(LogError::Lost { reason } | LogError::Damaged { reason, .. }) if accept_loss => {
+            Some(reason)
+        }
         checked => checked.map(|()| None)?,
     };
     replay.check_replicas()?;
@@ -160,20 +162,31 @@ impl Replay {
         Ok(())
     }
 
-    fn check_anchor(&self, anchor: Synced) -> Result<(), LogError> {
-        let commit = anchor.commit;
-        if commit == 0 || mutant!(AnchorNotChecked) {
+    fn check_anchor(&self, claim: Claim) -> Result<(), LogError> {
+        let (commit, last) = (claim.synced.commit, self.commit);
+        if mutant!(AnchorNotChecked) {
             return Ok(());
         }
         match self.witness {
-            Some(witness) if witness == anchor => Ok(()),
-            Some(_) => Err(lost(format!(
-                "commit {commit} is not the one that was made durable"
+            _ if commit == 0 => {}
+            Some(witness) if witness == claim.synced => {}
+            Some(_) => {
+                return Err(lost(format!(
+                    "commit {commit} is not the one that was made durable"
+                )));
+            }
+            None => {
+                return Err(lost(format!(
+                    "commit {commit} was made durable, the log ends with commit {last}"
+                )));
+            }
+        }
+        match claim.later && last <= commit {
+            true => Err(damaged(format!(
+                "a slot of the anchor cannot be read, and the log holds nothing after commit \
+                 {commit}, which the others name"
             ))),
-            None => Err(lost(format!(
-                "commit {commit} was made durable, the log ends with commit {}",
-                self.commit
-            ))),
+            false => Ok(()),
         }
     }
 
@@ -241,7 +254,11 @@ mod tests {
         };
         table.write(change).unwrap();
         let view = table.view().unwrap();
-        replay(&view, anchor, LogIndex::new(0), Collector::new(1), false)
+        let claim = Claim {
+            synced: anchor,
+            later: false,
+        };
+        replay(&view, claim, LogIndex::new(0), Collector::new(1), false)
             .map_err(|error| error.to_string())
     }
 

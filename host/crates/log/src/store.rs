@@ -84,12 +84,10 @@ impl Store {
         let index = LogIndex::new(options.recent_bytes);
         let collector = Collector::new(options.garbage_bytes);
         let accept = options.accept_loss;
-        let replayed = replay(&table.view()?, anchor.synced(), index, collector, accept)?;
+        let replayed = replay(&table.view()?, anchor.claim(), index, collector, accept)?;
         // If the last run ended in an error of the disk, what was read just now may be in memory
         // only. Should it get lost after all, this makes it known.
-        if replayed.last != anchor.synced() {
-            anchor.write(replayed.last)?;
-        }
+        anchor.renew(replayed.last)?;
         space.take_ballast()?;
         let recovered = recovered(&table.view()?, &replayed.index)?;
         let shared = Arc::new(Shared {
@@ -352,11 +350,12 @@ fn open_anchor(
             loss = Some(format!("there is {LOG} but no {ANCHOR}"));
         }
     } else {
-        let anchor = Anchor::open(disk, Path::new(ANCHOR))?;
-        if anchor.identity() == identity {
-            return Ok((anchor, None));
+        match Anchor::open(disk, Path::new(ANCHOR)) {
+            Ok(anchor) if anchor.identity() == identity => return Ok((anchor, None)),
+            Ok(_) => loss = Some("the anchor is that of another store".to_owned()),
+            Err(LogError::Damaged { reason, .. }) if options.accept_loss => loss = Some(reason),
+            Err(error) => return Err(error),
         }
-        loss = Some("the anchor is that of another store".to_owned());
     }
     if let Some(reason) = loss.as_ref().filter(|_| !options.accept_loss) {
         return Err(lost(reason.clone()));

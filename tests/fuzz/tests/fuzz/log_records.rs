@@ -144,9 +144,9 @@ fn identity() {
     });
 }
 
-/// Bytes of a slot of the anchor, and where the second one begins.
-const SLOT: usize = 84;
-const SECOND: usize = 4096;
+/// Bytes of a record of the anchor, and from one to the next.
+const ANCHOR_RECORD: usize = 84;
+const ANCHOR_COPY: usize = 2048;
 
 #[test]
 fn anchor() {
@@ -159,12 +159,13 @@ fn anchor() {
         let mut tape = Tape::new(tape);
         let sealed = tape.byte();
         let mut bytes = good.clone();
-        for (slot, start) in [0, SECOND].into_iter().enumerate() {
-            let edited = damaged(&mut tape, bytes[start..start + SLOT].to_vec());
-            let len = edited.len().min(SLOT);
-            bytes[start..start + len].copy_from_slice(&edited[..len]);
-            if sealed >> slot & 1 > 0 {
-                seal_back(&mut bytes[start..start + SLOT]);
+        for (copy, bytes) in bytes.chunks_mut(ANCHOR_COPY).enumerate() {
+            let record = &mut bytes[..ANCHOR_RECORD];
+            let edited = damaged(&mut tape, record.to_vec());
+            let len = edited.len().min(ANCHOR_RECORD);
+            record[..len].copy_from_slice(&edited[..len]);
+            if sealed >> copy & 1 > 0 {
+                seal_back(record);
             }
         }
         if tape.byte() == 7 {
@@ -172,7 +173,7 @@ fn anchor() {
         }
         memory.restore(path, &bytes);
         if let Ok((before, after)) = fuzzing::move_anchor(&disk, path) {
-            assert_eq!(before.wrapping_add(1), after, "the newer slot counts");
+            assert_eq!(before.wrapping_add(1), after, "the newest record counts");
         }
     });
 }
