@@ -20,6 +20,7 @@ pub(crate) struct Fsms {
     fuel: Family<Fsm, Counter>,
     memory: Family<Fsm, Gauge>,
     sessions: Family<Fsm, Gauge>,
+    forgotten: Family<Fsm, Counter>,
     failures: Family<Fsm, Gauge>,
     snapshot_index: Family<Fsm, Gauge>,
     state: Family<FsmState, Gauge>,
@@ -43,6 +44,10 @@ impl Fsms {
             fuel: c.counters("fsm_fuel", "Fuel used by applied commands"),
             memory: c.gauges("fsm_memory_bytes", "Memory of the instance that applies"),
             sessions: c.gauges("fsm_sessions", "Remembered commands with a key"),
+            forgotten: c.counters(
+                "fsm_sessions_forgotten",
+                "Commands with a key that were forgotten to make room for newer ones",
+            ),
             failures: c.gauges(
                 "fsm_failures",
                 "Commands that failed since the last snapshot: at 64 the fsm is suspended",
@@ -111,6 +116,7 @@ impl Fsms {
         show(&self.fuel, &fsm, totals.fuel);
         set(&self.memory, &fsm, worker.memory_bytes);
         set(&self.sessions, &fsm, worker.sessions as u64);
+        show(&self.forgotten, &fsm, totals.forgotten);
         set(&self.failures, &fsm, u64::from(worker.failures));
         set(&self.snapshot_index, &fsm, worker.snapshot_index);
         let state = FsmState {

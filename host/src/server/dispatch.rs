@@ -102,6 +102,8 @@ impl Dispatch {
             self.leadership(change);
         }
         for (group, configuration) in out.configurations.drain(..) {
+            #[cfg(feature = "failpoints")]
+            super::failpoints::pass(super::failpoints::Place::BeforeConfigured);
             self.configured(group, &configuration);
         }
         for stranger in out.strangers.drain(..) {

@@ -187,7 +187,11 @@ impl Plugins {
             return Ok(plugin);
         }
         let began = Instant::now();
+        #[cfg(feature = "failpoints")]
+        staging(digest, super::failpoints::Place::BeforeStage)?;
         let plugin = Arc::new(self.engine.stage(bytes)?);
+        #[cfg(feature = "failpoints")]
+        staging(digest, super::failpoints::Place::AfterStage)?;
         let took = began.elapsed().as_secs_f64();
         self.metrics.fsms.compile.observe(took);
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
@@ -235,6 +239,15 @@ impl std::fmt::Debug for Plugins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Plugins").finish_non_exhaustive()
     }
+}
+
+#[cfg(feature = "failpoints")]
+fn staging(digest: Digest, place: super::failpoints::Place) -> Result<(), PluginError> {
+    super::failpoints::fallible(place).map_err(|source| PluginError::Io {
+        digest,
+        context: "staging it",
+        source,
+    })
 }
 
 /// SHA-256 of a plugin's bytes.

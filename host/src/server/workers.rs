@@ -169,6 +169,10 @@ impl Actor for WorkerActor {
             self.entries = status.totals.entries;
         }
         let before = self.reports.views.get(self.group);
+        #[cfg(feature = "failpoints")]
+        if before.as_ref().map_or(0, |before| before.totals.forgotten) < status.totals.forgotten {
+            super::failpoints::pass(super::failpoints::Place::SessionExpiry);
+        }
         let turned = before.as_ref().map(|before| &before.state) != Some(&status.state);
         if let WorkerState::WaitingForSnapshot { reason } = &status.state
             && turned

@@ -12,7 +12,7 @@ use crate::program;
 
 /// The ports of every node, each on its own address.
 pub(crate) const QUIC_PORT: u16 = 7400;
-const HTTP_PORT: u16 = 7401;
+pub(crate) const HTTP_PORT: u16 = 7401;
 
 /// What `coracle init` lays out on.
 const LAID_OUT_PORT: u16 = 7400;

@@ -52,6 +52,9 @@ struct Arguments {
     /// Let nodes write what their cores did, and judge it by the abstract specification
     #[arg(long)]
     traces: bool,
+    /// With `--scenario failpoints`: only this place, in every way; may be given again
+    #[arg(long, value_name = "PLACE")]
+    place: Vec<String>,
     /// Show every fault
     #[arg(long, short)]
     verbose: bool,
@@ -166,6 +169,7 @@ fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         plugins,
         reports: arguments.reports.clone(),
         traces: arguments.traces,
+        places: arguments.place.clone(),
         verbose: arguments.verbose,
         interrupted: listen_for_interrupt()?,
     })

@@ -62,6 +62,8 @@ pub struct Settings {
     pub reports: PathBuf,
     /// Whether nodes write what their cores did, to be judged by the abstract specification.
     pub traces: bool,
+    /// Of the places of `failpoints`, only these; all if there are none.
+    pub places: Vec<String>,
     /// Whether every fault is shown.
     pub verbose: bool,
     /// Set when somebody pressed ctrl-c.
@@ -216,6 +218,7 @@ fn set_up(
         folder: folder.to_owned(),
         plugins: settings.plugins.clone(),
         all: plan.all,
+        only: settings.places.clone(),
         runtime: Arc::new(runtime),
         deadline: Instant::now() + WELL_AGAIN,
         bound,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use coracle_client::{FsmState, FsmStatus};
+use coracle_client::{FsmState, FsmStatus, Status};
 use tokio::runtime::Runtime;
 
 use crate::cluster::{Around, Cluster, client_of};
@@ -51,6 +51,8 @@ pub struct Run {
     pub plugins: PathBuf,
     /// Whether the long form is wanted.
     pub all: bool,
+    /// Of places in the code, only these; all if there are none.
+    pub only: Vec<String>,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) deadline: Instant,
     pub(crate) bound: Duration,
@@ -133,12 +135,27 @@ impl Run {
     /// # Errors
     /// Why it says nothing.
     pub fn status(&self, id: u64) -> Result<FsmStatus, String> {
+        self.status_of(id, FSM)
+    }
+
+    /// What a node says of an fsm.
+    ///
+    /// # Errors
+    /// Why it says nothing.
+    pub fn status_of(&self, id: u64, name: &str) -> Result<FsmStatus, String> {
+        let mut fsms = self.node_status(id)?.fsms.into_iter();
+        fsms.find(|fsm| fsm.name == name)
+            .ok_or_else(|| format!("n{id} has no fsm {name}"))
+    }
+
+    /// What a node says of itself.
+    ///
+    /// # Errors
+    /// Why it says nothing.
+    pub fn node_status(&self, id: u64) -> Result<Status, String> {
         let client = client_of(&[id], STATUS, false).map_err(|error| error.to_string())?;
         let status = self.runtime.block_on(client.status());
-        let status = status.map_err(|error| error.to_string())?;
-        let mut fsms = status.fsms.into_iter();
-        fsms.find(|fsm| fsm.name == FSM)
-            .ok_or_else(|| format!("n{id} has no fsm {FSM}"))
+        status.map_err(|error| error.to_string())
     }
 
     /// Waits until a node that runs leads the load's fsm; answers it.

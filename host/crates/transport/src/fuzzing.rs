@@ -25,6 +25,11 @@ pub fn read_hello(bytes: &[u8]) -> Option<Vec<u8>> {
     Hello::decode(bytes).ok()?.encode().ok().map(Into::into)
 }
 
+/// A batch in compressed form, however little that saves.
+pub fn packed(batch: &[u8]) -> Vec<u8> {
+    crate::codec::packed(batch).into()
+}
+
 /// A piece of a transfer.
 pub fn chunk(data: &[u8], compress: bool) -> Bytes {
     bulk::encode(data, compress)

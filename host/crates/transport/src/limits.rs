@@ -8,6 +8,12 @@ use quinn::VarInt;
 pub const MAX_FRAME_BYTES: usize = 16 << 20;
 /// Envelopes in one frame; in version 2 an envelope can be a single byte.
 pub const MAX_BATCH_ENVELOPES: usize = 1 << 16;
+/// Memory that one frame may take, in bytes: its batch, uncompressed, and the envelopes in it. A few
+/// bytes can stand for many elements. What a lane puts into a frame weighs enough that no frame of
+/// ours needs more (`codec/write.rs`).
+pub const MAX_BATCH_MEMORY_BYTES: usize = MEMORY_PER_WEIGHT * MAX_FRAME_BYTES;
+/// Bytes of memory per byte of [`weight`](crate::codec::weight), at most.
+pub(crate) const MEMORY_PER_WEIGHT: usize = 4;
 /// Largest body of a request or reply, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 16 << 20;
 /// Largest header or reply of a bulk transfer, in bytes.

@@ -52,7 +52,8 @@ impl<D: Disk> Disk for FailingDisk<D> {
             }
             Kind::Plugin => {
                 fallible(Place::BeforePluginRename)?;
-                self.0.rename(from, to)
+                self.0.rename(from, to)?;
+                fallible(Place::AfterPluginRename)
             }
             _ => self.0.rename(from, to),
         }
@@ -103,7 +104,11 @@ impl File for FailingFile {
             Kind::Snapshot => fallible(Place::BeforeSnapshotWrite)?,
             _ => {}
         }
-        self.file.write_at(offset, data)
+        self.file.write_at(offset, data)?;
+        match self.kind {
+            Kind::Snapshot => fallible(Place::AfterSnapshotWrite),
+            _ => Ok(()),
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -57,7 +57,9 @@ impl<S: Store> Log for FailingLog<S> {
     }
 
     fn close(&mut self) -> Result<(), LogError> {
-        self.0.close()
+        check(Place::BeforeLogClose)?;
+        self.0.close()?;
+        check(Place::AfterLogClose)
     }
 }
 

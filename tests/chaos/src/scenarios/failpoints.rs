@@ -1,32 +1,34 @@
 //! A node that fails at a place in its code, while it leads and while it follows. What can be
 //! named is in `host/src/server/failpoints`; only a `coracle` built with them can play.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod places; // where, and as what
+mod ways; // what leads there
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use coracle_client::FsmState;
 
-use crate::cluster::{Around, address};
+use self::places::{PLACES, Point, Way};
+use self::ways::{FORGETFUL, Ways};
+use crate::cluster::Around;
 use crate::failure::Failure;
 use crate::load::FSM;
-use crate::program;
 use crate::run::Run;
 use crate::scenario::{SMALL_TAIL, Scenario, USUAL};
 
 /// Names the file that says where to fail.
 const VARIABLE: &str = "CORACLE_FAILPOINTS";
 
-const ACTIONS: &[&str] = &["exit", "panic", "sleep", "error"];
-
 /// Failures of the short form.
 const FEW: usize = 8;
 
-/// Time for a place to be passed; those that nothing here leads to are counted as not reached.
-const REACHED: Duration = Duration::from_secs(6);
+/// Time for a place to be passed; what leads to it is done again meanwhile.
+const REACHED: Duration = Duration::from_secs(30);
 
-/// Seconds for a command that leads to a place.
-const MOMENT: &str = "4";
+/// Time after which it is done again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Time for a node that panicked to end.
 const SLOW_END: Duration = Duration::from_secs(8);
@@ -34,12 +36,15 @@ const SLOW_END: Duration = Duration::from_secs(8);
 /// Time for what follows a failure to be seen.
 const AFTERMATH: Duration = Duration::from_millis(1700);
 
+/// Time for one failure and all that is done about it.
+const ONE: Duration = Duration::from_secs(120);
+
 pub(super) const FAILPOINTS: Scenario = Scenario {
     name: "failpoints",
     about: "a node fails at a place in its code: 8 of them, all with --all",
     settings: SMALL_TAIL,
-    bound: Duration::from_secs(240),
-    bound_all: Duration::from_secs(5400),
+    bound: ONE,
+    bound_all: ONE,
     prepare,
     faults,
     ..USUAL
@@ -49,16 +54,12 @@ fn file(run: &Run, id: u64, ending: &str) -> PathBuf {
     run.folder.join(format!("failpoints/n{id}.{ending}"))
 }
 
-fn around(run: &Run, id: u64) -> Around {
+fn start(run: &mut Run, id: u64) -> Result<(), Failure> {
     let armed = file(run, id, "armed").to_string_lossy().into_owned();
-    Around {
+    let around = Around {
         variables: vec![(VARIABLE.to_owned(), armed)],
         ..Around::default()
-    }
-}
-
-fn start(run: &mut Run, id: u64) -> Result<(), Failure> {
-    let around = around(run, id);
+    };
     run.start_in(id, &around)
 }
 
@@ -68,78 +69,111 @@ fn prepare(run: &mut Run) -> Result<(), Failure> {
     for id in run.cluster.ids() {
         start(run, id)?;
     }
-    let answered = |run: &mut Run| match run.cluster.coracle(&["status"]) {
-        Ok(_) => Ok(()),
-        Err(failure) => Err(failure.to_string()),
-    };
-    run.eventually("a node to answer", answered)?;
+    let plugin = run.plugin("kv").to_string_lossy().into_owned();
+    run.eventually("a second fsm", |run| {
+        let create = ["fsm", "create", FORGETFUL, "--plugin", &plugin];
+        match run.cluster.coracle(&create) {
+            Err(failure) if !failure.to_string().contains("there is an fsm") => {
+                Err(failure.to_string())
+            }
+            _ => Ok(()),
+        }
+    })?;
     let ready = file(run, 1, "ready");
     if !ready.exists() {
         let why = "this coracle has no failpoints: `cargo xtask failpoints` builds one";
         return Err(Failure::Skipped(why.to_owned()));
     }
-    Ok(())
-}
-
-/// One failure.
-#[derive(Debug, Clone)]
-struct Point {
-    place: String,
-    action: &'static str,
-    leads: bool,
+    let said = std::fs::read_to_string(ready)
+        .map_err(|error| Failure::harness("read the places", error))?;
+    let said: BTreeSet<&str> = said.lines().collect();
+    let known: BTreeSet<&str> = PLACES.iter().map(|place| place.name).collect();
+    let different: Vec<&&str> = said.symmetric_difference(&known).collect();
+    match different.as_slice() {
+        [] => Ok(()),
+        different => Err(Failure::Violation(format!(
+            "the node and this scenario have different places: {different:?}"
+        ))),
+    }
 }
 
 fn faults(run: &mut Run) -> Result<(), Failure> {
-    let places = std::fs::read_to_string(file(run, 1, "ready"))
-        .map_err(|error| Failure::harness("read the places", error))?;
-    let mut points: Vec<Point> = Vec::new();
-    for place in places.lines() {
-        for action in ACTIONS {
-            points.extend([true, false].map(|leads| Point {
-                place: place.to_owned(),
-                action,
-                leads,
-            }));
-        }
-    }
-    if !run.all {
+    let mut points = Point::all();
+    if !run.only.is_empty() {
+        points.retain(|point| run.only.iter().any(|only| only == point.place.name));
+    } else if !run.all {
         let few = (0..FEW).filter_map(|_| run.rng.pick(&points).cloned());
         points = few.collect();
     }
+    let mut ways = Ways::default();
+    let mut reached: BTreeMap<&str, u64> = BTreeMap::new();
     for point in &points {
-        play(run, point)?;
+        run.deadline = Instant::now() + ONE;
+        let fired = play(run, &mut ways, point)?;
+        *reached.entry(point.place.name).or_default() += u64::from(fired);
     }
-    Ok(())
+    run.totals.insert("places", reached.len() as u64);
+    reached.retain(|_, times| *times == 0);
+    run.totals
+        .insert("places never reached", reached.len() as u64);
+    if reached.is_empty() {
+        return Ok(());
+    }
+    let never: Vec<&str> = reached.into_keys().collect();
+    Err(Failure::Violation(format!(
+        "never reached: {}",
+        never.join(", ")
+    )))
 }
 
-fn play(run: &mut Run, point: &Point) -> Result<(), Failure> {
+/// Whether the place was passed.
+fn play(run: &mut Run, ways: &mut Ways, point: &Point) -> Result<bool, Failure> {
     let writes = run.rng.between(5, 20);
     run.writes(writes)?;
-    let leader = run.leader()?;
-    let target = match point.leads {
-        true => leader,
-        false => run.other_than(leader)?,
-    };
-    let Point { place, action, .. } = point;
-    let role = if point.leads { "leader" } else { "follower" };
+    let target = target(run, point)?;
     run.may_end.insert(target);
+    let (place, action) = (point.place.name, point.action);
     arm(run, target, &format!("{place} {action}"))?;
-    let detail = format!("n{target}, {role}: {place} {action}");
-    let reached = provoke(run, point, target)?;
-    let _gone = std::fs::remove_file(file(run, target, "armed"));
-    let _gone = std::fs::remove_file(file(run, target, "fired"));
+    let detail = format!("n{target}, {}: {place} {action}", point.role());
+    let reached = provoke(run, ways, point, target)?;
+    for ending in ["armed", "fired"] {
+        // Only one of them is there.
+        let _gone = std::fs::remove_file(file(run, target, ending));
+    }
     match reached {
         true => run.timeline.note("failpoint", &detail),
         false => run.timeline.note("failpoint not reached", &detail),
     }
     aftermath(run, point, target, reached)?;
-    run.may_end.remove(&target);
+    run.check()?;
+    run.may_end.clear();
     for id in run.cluster.ids() {
         if !run.cluster.is_running(id) {
             start(run, id)?;
         }
     }
-    run.caught_up(target)
+    run.caught_up(target)?;
+    ways.undo(run)?;
+    Ok(reached)
+}
+
+/// Who is to fail.
+fn target(run: &mut Run, point: &Point) -> Result<u64, Failure> {
+    let leader = match point.place.way {
+        Way::Join => run.eventually("a leader of group 0", |run| {
+            let status = run.node_status(1)?;
+            status.leader.ok_or_else(|| "n1 knows none".to_owned())
+        })?,
+        Way::Sessions => run.eventually("a leader of the other fsm", |run| {
+            let leader = run.status_of(1, FORGETFUL)?.leader;
+            leader.ok_or_else(|| "n1 knows none".to_owned())
+        })?,
+        _ => run.leader()?,
+    };
+    match point.leads {
+        true => Ok(leader),
+        false => run.other_than(leader),
+    }
 }
 
 fn arm(run: &Run, target: u64, line: &str) -> Result<(), Failure> {
@@ -150,107 +184,23 @@ fn arm(run: &Run, target: u64, line: &str) -> Result<(), Failure> {
 }
 
 /// Does what leads to the place, until it was passed or for long enough.
-fn provoke(run: &mut Run, point: &Point, target: u64) -> Result<bool, Failure> {
-    let fired = file(run, target, "fired");
+fn provoke(run: &mut Run, ways: &mut Ways, point: &Point, target: u64) -> Result<bool, Failure> {
+    let path = file(run, target, "fired");
     let until = Instant::now() + REACHED;
-    let mut rounds = 0;
-    while !fired.exists() && Instant::now() < until {
-        if rounds % 40 == 0 {
-            lead_to(run, point, target, &fired)?;
+    let mut next = Instant::now();
+    while !path.exists() && Instant::now() < until {
+        if Instant::now() >= next {
+            ways.lead(run, point, target, || path.exists())?;
+            next = Instant::now() + AGAIN;
         }
-        rounds += 1;
         run.stay(Duration::from_millis(25))?;
     }
-    Ok(fired.exists())
-}
-
-/// One of the things that pass the place; whether it works is not the point.
-fn lead_to(run: &mut Run, point: &Point, target: u64, fired: &Path) -> Result<(), Failure> {
-    let place = point.place.as_str();
-    let has = |words: &[&str]| words.iter().any(|word| place.contains(word));
-    if has(&["install", "snapshot-send"]) || has(&["restore"]) && !point.leads {
-        let behind = match point.leads {
-            true => run.other_than(target)?,
-            false => target,
-        };
-        run.may_end.insert(behind);
-        return fall_behind(run, behind, fired);
-    }
-    let words: Vec<String> = if has(&["init", "host", "plugin"]) {
-        let plugin = run.plugin(if has(&["plugin"]) { "counter" } else { "kv" });
-        let plugin = plugin.to_string_lossy().into_owned();
-        let name = format!("extra-{}", run.rng.below(1 << 20));
-        ["fsm", "create", &name, "--plugin", &plugin]
-            .map(str::to_owned)
-            .into()
-    } else if has(&["hard-state"]) {
-        ["leader", "transfer", "--fsm", FSM]
-            .map(str::to_owned)
-            .into()
-    } else if has(&["configuration"]) {
-        let how = if run.rng.chance(50) {
-            "demote"
-        } else {
-            "promote"
-        };
-        let other = run.other_than(target)?;
-        vec!["members".to_owned(), how.to_owned(), format!("n{other}")]
-    } else if has(&["checkpoint", "compact", "snapshot", "restore"]) {
-        ["snapshot", FSM].map(str::to_owned).into()
-    } else {
-        return Ok(());
-    };
-    ask(run, &words);
-    Ok(())
-}
-
-/// Runs the command line for a moment. What it waits for may need the node that just failed.
-fn ask(run: &Run, words: &[String]) {
-    let endpoints = run.cluster.running().into_iter();
-    let endpoints: Vec<String> = endpoints
-        .map(|id| format!("http://{}:7401", address(id)))
-        .collect();
-    let mut command = Command::new("timeout");
-    command.arg(MOMENT).arg(run.cluster.binary()).args(words);
-    let _whatever = program::output(command.env("CORACLE_ENDPOINTS", endpoints.join(",")));
-}
-
-/// A follower misses so much that it needs a snapshot.
-fn fall_behind(run: &mut Run, behind: u64, fired: &Path) -> Result<(), Failure> {
-    run.kill(behind)?;
-    for _ in 0..2 {
-        let writes = run.rng.between(60, 120);
-        if run.writes(writes).is_err() && !fired.exists() {
-            break;
-        }
-        ask(run, &["snapshot".to_owned(), FSM.to_owned()]);
-    }
-    start(run, behind)
-}
-
-/// Places at which the log is written: after an error there a node must not go on.
-fn is_of_the_log(place: &str) -> bool {
-    const OF_THE_LOG: &[&str] = &[
-        "hard-state",
-        "append",
-        "configuration",
-        "compact",
-        "install",
-        "host",
-        "log-sync",
-        "anchor",
-    ];
-    OF_THE_LOG.iter().any(|word| place.contains(word))
+    Ok(path.exists())
 }
 
 /// A node that must stop stops; one that may go on and does not serve is started again.
 fn aftermath(run: &mut Run, point: &Point, target: u64, reached: bool) -> Result<(), Failure> {
-    let stops = match point.action {
-        "exit" => true,
-        "sleep" => false,
-        _ => is_of_the_log(&point.place),
-    };
-    if reached && stops {
+    if reached && point.stops() {
         return run.eventually(&format!("n{target} to stop"), |run| {
             match run.cluster.is_running(target) {
                 true => Err(format!("it goes on after {point:?}")),
@@ -267,9 +217,10 @@ fn aftermath(run: &mut Run, point: &Point, target: u64, reached: bool) -> Result
     while run.cluster.is_running(target) && Instant::now() < until {
         run.stay(Duration::from_millis(25))?;
     }
-    let serves = run
-        .status(target)
-        .is_ok_and(|status| status.state == FsmState::Running);
+    let running = |status: coracle_client::FsmStatus| status.state == FsmState::Running;
+    let serves = [FSM, FORGETFUL]
+        .iter()
+        .all(|fsm| run.status_of(target, fsm).is_ok_and(running));
     if run.cluster.is_running(target) && !serves {
         run.timeline.note("restart", &format!("n{target}"));
         run.kill(target)?;

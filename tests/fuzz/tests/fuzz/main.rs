@@ -13,6 +13,7 @@ macro_rules! fuzz {
     }};
 }
 
+mod bombs;
 mod driver;
 mod host;
 mod http;

@@ -136,12 +136,13 @@ impl Worker {
         for (header, verdict) in group.headers().iter().zip(&result.verdicts) {
             let Some(key) = header.key else { continue };
             if let (Verdict::Applied(outcome), Some((body, _))) = (verdict, result.keys.get(&key)) {
-                self.sessions.insert(Session {
+                let forgotten = self.sessions.insert(Session {
                     key,
                     body: *body,
                     index,
                     outcome: outcome.clone(),
                 });
+                self.totals.forgotten += forgotten as u64;
             }
         }
     }

@@ -17,6 +17,9 @@ pub const SESSION_BYTES: usize = 16 << 20;
 /// What one remembered command counts beside the bytes of its outcome.
 pub(super) const SESSION_OVERHEAD: usize = 128;
 
+/// Bytes of one remembered command in a snapshot, at most: a reply has 64 KiB less.
+pub(super) const MAX_SESSION_RECORD_BYTES: usize = 16 << 20;
+
 /// Commands that may fail between two checkpoints; after that the fsm is suspended, that is, every
 /// command is refused until the next checkpoint. Part of the semantics.
 pub const MAX_FAILURES: u32 = 64;

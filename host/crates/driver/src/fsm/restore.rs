@@ -65,7 +65,7 @@ impl Worker {
         }
         let sessions = match read_sessions(reader.as_mut()) {
             Ok(Ok(sessions)) => sessions,
-            Ok(Err(reason)) => return Err(Trouble::Guest(unreadable(reason))),
+            Ok(Err(error)) => return Err(Trouble::Guest(unreadable(error.to_string()))),
             Err(_) => return Err(self.image_missing(image, "it is damaged").into()),
         };
         let snapshot = self.adopt(entry, environment, spec, image, (reader, &sessions))?;

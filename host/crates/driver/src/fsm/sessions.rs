@@ -43,16 +43,19 @@ impl Sessions {
     }
 
     /// Remembers a command. One whose key is known is left as it is: the first outcome counts.
-    pub(super) fn insert(&mut self, session: Session) {
+    /// Answers how many others are forgotten for it.
+    pub(super) fn insert(&mut self, session: Session) -> usize {
         if self.by_key.contains_key(&session.key) {
-            return;
+            return 0;
         }
+        let before = self.order.len();
         self.bytes += size(&session);
         self.order.push_back(session.key);
         self.by_key.insert(session.key, session);
         while self.order.len() > 1 && self.is_full() {
             self.evict();
         }
+        before + 1 - self.order.len()
     }
 
     /// All of them, oldest first.
@@ -112,7 +115,9 @@ mod tests {
     fn the_oldest_are_forgotten_when_there_are_too_many_bytes_but_never_the_newest() {
         let mut sessions = Sessions::default();
         sessions.insert(session(1, 10));
-        sessions.insert(session(2, SESSION_BYTES));
+        sessions.insert(session(2, SESSION_BYTES / 2));
+        assert_eq!(sessions.insert(session(4, 2 * SESSION_BYTES)), 2);
+        assert_eq!(sessions.insert(session(2, SESSION_BYTES)), 1);
         assert_eq!(sessions.iter().map(|s| s.index).collect::<Vec<_>>(), [2]);
         sessions.insert(session(3, 10));
         assert_eq!(sessions.iter().map(|s| s.index).collect::<Vec<_>>(), [3]);

@@ -4,12 +4,32 @@ use coracle_proto::GroupId;
 use sha2::{Digest as _, Sha256};
 
 use super::history::Stop;
-use super::options::{CHUNK_BYTES, WorkerContext};
+use super::options::{CHUNK_BYTES, MAX_SESSION_RECORD_BYTES, WorkerContext};
 use super::sessions::{Session, Sessions};
 use super::{HeaderError, SnapshotHeader};
 use crate::{
     Digest, Section, Sink, SnapshotError, SnapshotReader, SnapshotRef, SnapshotWriter, Source,
 };
+
+/// Why the session section of a snapshot cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SessionsError {
+    /// A record that no reply is large enough for.
+    #[error("a session claims {claimed} bytes, it may have {MAX_SESSION_RECORD_BYTES}")]
+    TooLarge {
+        /// As claimed.
+        claimed: usize,
+    },
+    /// The bytes of a record are none.
+    #[error("a session: {0}")]
+    Malformed(#[from] postcard::Error),
+    /// The last record is cut.
+    #[error("{bytes} bytes after the last session")]
+    Cut {
+        /// How much there is of it.
+        bytes: usize,
+    },
+}
 
 /// Takes a guest's state into a file.
 pub(super) struct StateSink<'a> {
@@ -134,7 +154,7 @@ pub(super) fn read_header(
         let reason = format!("is of {} at {}, not of {group}", header.group, header.last);
         return Err(damaged(reason));
     }
-    let sessions = read_sessions(reader.as_mut())?.map_err(damaged)?;
+    let sessions = read_sessions(reader.as_mut())?.map_err(|error| damaged(error.to_string()))?;
     if sessions.len() as u64 != header.sessions.commands {
         let reason = format!(
             "{} sessions, its header says {}",
@@ -148,7 +168,7 @@ pub(super) fn read_header(
 
 pub(super) fn read_sessions(
     reader: &mut dyn SnapshotReader,
-) -> Result<Result<Sessions, String>, Stop> {
+) -> Result<Result<Sessions, SessionsError>, Stop> {
     let mut sessions = Sessions::default();
     let mut buffer = Vec::new();
     loop {
@@ -157,7 +177,7 @@ pub(super) fn read_sessions(
         buffer.extend(chunk);
         let used = match take_sessions(&buffer, &mut sessions) {
             Ok(used) => used,
-            Err(reason) => return Ok(Err(reason)),
+            Err(error) => return Ok(Err(error)),
         };
         buffer.drain(..used);
         if end {
@@ -166,22 +186,72 @@ pub(super) fn read_sessions(
     }
     Ok(match buffer.len() {
         0 => Ok(sessions),
-        left => Err(format!("{left} bytes after the last session")),
+        bytes => Err(SessionsError::Cut { bytes }),
     })
 }
 
 /// Decodes the complete records at the front; returns how many bytes they took.
-fn take_sessions(buffer: &[u8], sessions: &mut Sessions) -> Result<usize, String> {
+fn take_sessions(buffer: &[u8], sessions: &mut Sessions) -> Result<usize, SessionsError> {
     let mut rest = buffer;
     while let Some((len, after)) = rest.split_first_chunk() {
-        let len = u32::from_le_bytes(*len) as usize;
-        let Some((record, after)) = after.split_at_checked(len) else {
+        let claimed = u32::from_le_bytes(*len) as usize;
+        if claimed > MAX_SESSION_RECORD_BYTES {
+            return Err(SessionsError::TooLarge { claimed });
+        }
+        let Some((record, after)) = after.split_at_checked(claimed) else {
             break;
         };
-        let session: Session =
-            postcard::from_bytes(record).map_err(|error| format!("a session: {error}"))?;
+        let session: Session = postcard::from_bytes(record)?;
         sessions.insert(session);
         rest = after;
     }
     Ok(buffer.len() - rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A section that begins with these bytes and never ends.
+    #[derive(Debug)]
+    struct Endless {
+        begin: Vec<u8>,
+        given: usize,
+    }
+
+    impl SnapshotReader for Endless {
+        fn header(&self) -> &[u8] {
+            &[]
+        }
+
+        fn read(&mut self, _: Section, max: usize) -> Result<Vec<u8>, SnapshotError> {
+            assert!(self.given <= MAX_SESSION_RECORD_BYTES, "it goes on reading");
+            let mut bytes = std::mem::take(&mut self.begin);
+            bytes.resize(max, 0);
+            self.given += max;
+            Ok(bytes)
+        }
+
+        fn file_len(&self) -> u64 {
+            u64::MAX
+        }
+
+        fn read_raw(&mut self, _: u64, _: &mut [u8]) -> Result<(), SnapshotError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_session_larger_than_any_reply_is_refused_before_it_is_read() {
+        let claimed = MAX_SESSION_RECORD_BYTES + 1;
+        let mut reader = Endless {
+            begin: (claimed as u32).to_le_bytes().to_vec(),
+            given: 0,
+        };
+
+        let read = read_sessions(&mut reader).ok();
+
+        assert_eq!(read, Some(Err(SessionsError::TooLarge { claimed })));
+        assert_eq!(reader.given, CHUNK_BYTES);
+    }
 }

@@ -16,6 +16,8 @@ pub struct Totals {
     pub failed: u64,
     /// Commands cut because they were applied before under the same key.
     pub replayed: u64,
+    /// Commands with a key that the session table forgot for want of room.
+    pub forgotten: u64,
     /// Fuel of the calls that succeeded.
     pub fuel: u64,
 }

@@ -44,10 +44,10 @@ mod write;
 use bytes::{BufMut, Bytes, BytesMut};
 use coracle_proto::Envelope;
 
-pub(crate) use packed::Saver;
+pub(crate) use packed::{Saver, packed};
 pub use write::weight;
 
-use crate::limits::{MAX_BATCH_ENVELOPES, MAX_FRAME_BYTES};
+use crate::limits::{MAX_BATCH_ENVELOPES, MAX_BATCH_MEMORY_BYTES, MAX_FRAME_BYTES};
 use crate::mutant::mutant;
 use crate::versions::{MAX_WIRE_VERSION, MIN_WIRE_VERSION};
 use reader::Reader;
@@ -58,9 +58,6 @@ pub const COPY_BELOW: usize = 256;
 
 /// Upper bound of what a batch needs besides its envelopes: version and count.
 pub(crate) const BATCH_OVERHEAD: usize = 1 + varint::MAX_BYTES;
-
-/// Envelopes that room is made for before the first has been read.
-const MAX_RESERVED: usize = 1024;
 
 /// Why bytes from a peer are not a batch of envelopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -128,6 +125,12 @@ pub enum CodecError {
         claimed: u64,
         /// As much as the block can hold, or as is allowed.
         possible: usize,
+    },
+    /// More elements than a frame may take in memory.
+    #[error("{field} would take the batch above {MAX_BATCH_MEMORY_BYTES} bytes of memory")]
+    Memory {
+        /// What was being read.
+        field: &'static str,
     },
     /// A compressed batch that does not come apart into as many bytes as it says.
     #[error("compressed batch is damaged")]
@@ -214,7 +217,8 @@ fn envelopes(mut reader: Reader, version: u8) -> Result<Vec<Envelope>, CodecErro
             remaining: MAX_BATCH_ENVELOPES,
         });
     }
-    let mut envelopes = Vec::with_capacity(count.min(MAX_RESERVED));
+    reader.take(field, count.saturating_mul(size_of::<Envelope>()))?;
+    let mut envelopes = Vec::with_capacity(count);
     let mut previous = v2::Previous::none();
     for _ in 0..count {
         envelopes.push(match version {

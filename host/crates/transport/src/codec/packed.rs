@@ -59,11 +59,22 @@ fn pack(batch: &[u8], out: &mut BytesMut) -> bool {
     let block = lz4_flex::block::compress(batch);
     let worth = block.len() + 1 + varint::MAX_BYTES < batch.len() - batch.len() / WORTH_ONE_IN;
     if worth {
-        out.put_u8(batch[0] | PACKED);
-        varint::put(out, batch.len() as u64);
-        out.put_slice(&block);
+        put(batch, &block, out);
     }
     worth
+}
+
+fn put(batch: &[u8], block: &[u8], out: &mut BytesMut) {
+    out.put_u8(batch[0] | PACKED);
+    varint::put(out, batch.len() as u64);
+    out.put_slice(block);
+}
+
+/// The compressed form, worth it or not.
+pub(crate) fn packed(batch: &[u8]) -> BytesMut {
+    let mut out = BytesMut::new();
+    put(batch, &lz4_flex::block::compress(batch), &mut out);
+    out
 }
 
 /// The batch in a compressed one of which the first byte has been read. Its claimed size is checked

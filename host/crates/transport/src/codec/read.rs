@@ -17,8 +17,8 @@ const MIN_ENTRY: usize = 4;
 /// The fewest bytes a replica id can take.
 const MIN_REPLICA: usize = 2;
 
-/// Elements that room is made for before the first has been read.
-const MAX_RESERVED: usize = 1024;
+/// Memory of a replica id in a set, whose nodes may be half empty.
+pub(super) const REPLICA_BYTES: usize = 3 * size_of::<ReplicaId>();
 
 /// The fields that follow a tag.
 pub(super) fn message(reader: &mut Reader, tag: u8) -> Result<Message, CodecError> {
@@ -110,8 +110,8 @@ fn heartbeat_promise(reader: &mut Reader) -> Result<Message, CodecError> {
 fn append(reader: &mut Reader) -> Result<Message, CodecError> {
     let prev = log_id(reader, "prev")?;
     let commit = reader.varint("commit")?;
-    let count = reader.count("entries", MIN_ENTRY)?;
-    let mut entries = Vec::with_capacity(count.min(MAX_RESERVED));
+    let count = reader.list("entries", MIN_ENTRY, size_of::<Entry>())?;
+    let mut entries = Vec::with_capacity(count);
     for _ in 0..count {
         entries.push(entry(reader)?);
     }
@@ -188,7 +188,7 @@ fn configuration(reader: &mut Reader) -> Result<Configuration, CodecError> {
 }
 
 fn replicas(reader: &mut Reader, field: &'static str) -> Result<BTreeSet<ReplicaId>, CodecError> {
-    let count = reader.count(field, MIN_REPLICA)?;
+    let count = reader.list(field, MIN_REPLICA, REPLICA_BYTES)?;
     let mut set = BTreeSet::new();
     for _ in 0..count {
         let id = replica(reader, field)?;

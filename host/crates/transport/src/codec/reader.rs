@@ -4,15 +4,33 @@ use bytes::{Buf, Bytes};
 
 use super::varint::{self, Parsed};
 use super::{COPY_BELOW, CodecError};
+use crate::limits::MAX_BATCH_MEMORY_BYTES;
+
+/// What an allocator adds to a small payload of its own, about.
+pub(super) const COPY_OVERHEAD: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Reader {
     rest: Bytes,
+    /// Bytes of memory that elements may still take.
+    room: usize,
 }
 
 impl Reader {
     pub(super) fn new(batch: Bytes) -> Self {
-        Self { rest: batch }
+        let room = MAX_BATCH_MEMORY_BYTES.saturating_sub(batch.len());
+        Self { rest: batch, room }
+    }
+
+    /// Counts what elements take in memory, before room is made for them.
+    pub(super) fn take(&mut self, field: &'static str, bytes: usize) -> Result<(), CodecError> {
+        match self.room.checked_sub(bytes) {
+            Some(room) => {
+                self.room = room;
+                Ok(())
+            }
+            None => Err(CodecError::Memory { field }),
+        }
     }
 
     pub(super) fn remaining(&self) -> usize {
@@ -50,6 +68,19 @@ impl Reader {
         }
     }
 
+    /// A list of elements that take at least `min_bytes` each on the wire, and `memory` each once they
+    /// are read.
+    pub(super) fn list(
+        &mut self,
+        field: &'static str,
+        min_bytes: usize,
+        memory: usize,
+    ) -> Result<usize, CodecError> {
+        let count = self.count(field, min_bytes)?;
+        self.take(field, count.saturating_mul(memory))?;
+        Ok(count)
+    }
+
     /// A count of elements that take at least `min_bytes` each.
     pub(super) fn count(
         &mut self,
@@ -73,6 +104,7 @@ impl Reader {
         let length = self.count(field, 1)?;
         let payload = self.rest.split_to(length);
         if length < COPY_BELOW {
+            self.take(field, length + COPY_OVERHEAD)?;
             return Ok(Bytes::copy_from_slice(&payload));
         }
         Ok(payload)

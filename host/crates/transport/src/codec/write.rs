@@ -9,7 +9,10 @@ use coracle_proto::{
     ReplicaId, SnapshotMeta,
 };
 
+use super::read::REPLICA_BYTES;
+use super::reader::COPY_OVERHEAD;
 use super::varint::{self, put};
+use crate::limits::MEMORY_PER_WEIGHT;
 
 pub(super) mod tag {
     pub(crate) const VOTE: u8 = 1;
@@ -37,14 +40,28 @@ pub(super) mod flag {
     pub(crate) const WITNESSES: u8 = 2;
 }
 
+/// Address and term of an envelope, in bytes.
+const ADDRESS: usize = 6 * varint::MAX_BYTES;
+/// The widest message without a list: one tag and four varints.
+const FIXED: usize = 1 + 4 * varint::MAX_BYTES;
+/// An entry without its payload.
+const PER_ENTRY: usize = 3 * varint::MAX_BYTES + 1;
+/// A replica id.
+const PER_REPLICA: usize = 2 * varint::MAX_BYTES;
+/// A configuration without its members.
+const CONFIGURATION: usize = 6 * varint::MAX_BYTES + 1;
+
+/// What a frame may weigh is never refused for its memory: an element weighs as much as its bytes on
+/// the wire, which stay in memory, and these and the element itself are what it may take.
+const _: () = {
+    let room = MEMORY_PER_WEIGHT - 1;
+    assert!(size_of::<Envelope>() <= room * (ADDRESS + FIXED));
+    assert!(size_of::<Entry>() + COPY_OVERHEAD <= room * PER_ENTRY);
+    assert!(REPLICA_BYTES <= room * PER_REPLICA);
+};
+
 /// Upper bound of the encoded size of an envelope, in bytes. Queues count by it.
 pub fn weight(envelope: &Envelope) -> usize {
-    // Address and term, then the widest message without a list: one tag and four varints.
-    const ADDRESS: usize = 6 * varint::MAX_BYTES;
-    const FIXED: usize = 1 + 4 * varint::MAX_BYTES;
-    const PER_ENTRY: usize = 3 * varint::MAX_BYTES + 1;
-    const PER_REPLICA: usize = 2 * varint::MAX_BYTES;
-    const CONFIGURATION: usize = 6 * varint::MAX_BYTES + 1;
     let lists = match &envelope.message {
         Message::Append { entries, .. } => entries
             .iter()
