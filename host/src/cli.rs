@@ -20,6 +20,7 @@ mod recover;
 mod snapshot;
 mod start;
 mod status;
+mod times;
 mod token;
 
 use std::process::ExitCode;
@@ -183,6 +184,12 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            if error.use_stderr() && json_is_asked_for(std::env::args()) {
+                let text = error.to_string();
+                let text = text.trim_end().trim_start_matches("error: ");
+                Failure::usage(text).print(true);
+                return Exit::Usage.into();
+            }
             // Help and version are no failures; nothing is left to do if they cannot be printed.
             let _ = error.print();
             return if error.use_stderr() {
@@ -206,6 +213,14 @@ pub fn main() -> ExitCode {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => failure.report(&cli),
     }
+}
+
+/// Read by hand, for a line that is no command.
+fn json_is_asked_for(line: impl Iterator<Item = String>) -> bool {
+    let words: Vec<String> = line.take_while(|word| word != "--").collect();
+    let one = |word: &String| ["-ojson", "-o=json", "--output=json"].contains(&word.as_str());
+    let two = |pair: &[String]| ["-o", "--output"].contains(&pair[0].as_str()) && pair[1] == "json";
+    words.iter().any(one) || words.windows(2).any(two)
 }
 
 impl Failure {
@@ -269,6 +284,25 @@ mod tests {
     }
 
     #[test]
+    fn json_is_noticed_on_a_line_that_is_no_command() {
+        let asked = |line: &str| json_is_asked_for(line.split(' ').map(str::to_owned));
+        for line in [
+            "coracle -o json x",
+            "coracle x --output=json",
+            "coracle -ojson",
+        ] {
+            assert!(asked(line), "{line}");
+        }
+        for line in [
+            "coracle x",
+            "coracle apply kv -- -o json",
+            "coracle x -o text json",
+        ] {
+            assert!(!asked(line), "{line}");
+        }
+    }
+
+    #[test]
     fn usage_errors_are_found_before_anything_is_sent() {
         for line in [
             "coracle",
@@ -283,6 +317,9 @@ mod tests {
             "coracle status --timeout 11m",
             "coracle status --endpoint ftp://a",
             "coracle init --nodes three",
+            "coracle token create join --ttl 0s",
+            "coracle token create join --uses 0",
+            "coracle token create join --uses 65",
             "coracle recover",
             "coracle recover --data-dir d --survivors x",
             "coracle recover --data-dir d --config c",

@@ -27,7 +27,7 @@ use catalogue::Catalogue;
 pub(crate) use api::Api;
 pub(crate) use events::Events;
 pub(crate) use fsm::Fsms;
-pub(crate) use labels::{Direction, Ended};
+pub(crate) use labels::{Direction, Ended, Joined};
 pub(crate) use net::Net;
 pub(crate) use process::Process;
 pub(crate) use raft::Raft;

@@ -15,6 +15,7 @@ after a restart. `unset` goes back to the file.
 
 Examples:
   coracle config show --origin
+  coracle config show log.level raft.
   coracle config set log.level debug
   coracle config set raft.heartbeat_ms 50 --all-nodes")]
 pub(super) enum Config {
@@ -28,6 +29,8 @@ pub(super) enum Config {
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
+    /// Only these, e.g. log.level, or all that begin with `log.`
+    keys: Vec<String>,
     /// Also where each value is from: default, file, or set at run time
     #[arg(long)]
     origin: bool,
@@ -74,7 +77,16 @@ impl Config {
 impl Show {
     async fn run(&self, global: &Global) -> Result<(), Failure> {
         let mut view = global.client()?.config().await?;
-        view.settings.retain(|setting| setting.hot || !self.hot);
+        let known = |key: &String| view.settings.iter().any(|setting| is(&setting.key, key));
+        if let Some(key) = self.keys.iter().find(|key| !known(key)) {
+            return Err(Failure::usage(format!(
+                "no setting is called {key:?}: see `coracle config show`"
+            )));
+        }
+        view.settings.retain(|setting| {
+            let asked = self.keys.iter().any(|key| is(&setting.key, key));
+            (asked || self.keys.is_empty()) && (setting.hot || !self.hot)
+        });
         if global.json() {
             return console::json(&view);
         }
@@ -93,6 +105,11 @@ impl Show {
         }
         console::data(&console::table(&rows))
     }
+}
+
+/// Whether a setting is the one that is asked for, or one of those below it.
+fn is(key: &str, asked: &str) -> bool {
+    key == asked || asked.ends_with('.') && key.starts_with(asked)
 }
 
 async fn change(global: &Global, key: &str, value: Value, all_nodes: bool) -> Result<(), Failure> {

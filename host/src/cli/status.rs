@@ -5,6 +5,7 @@ use coracle_client::{ClientError, RecoveredInfo, Status as NodeStatus};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
+use super::times::moment;
 use super::{Failure, Global, console};
 
 #[derive(Debug, Args)]
@@ -125,8 +126,8 @@ fn recovery(node: u64, recovered: &RecoveredInfo) -> String {
         .map(|id| format!("n{id}"))
         .collect();
     format!(
-        "n{node} was recovered by force at {} s since 1970, without {}",
-        recovered.at,
+        "n{node} was recovered by force at {}, without {}",
+        moment(recovered.at),
         removed.join(", ")
     )
 }

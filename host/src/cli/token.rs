@@ -1,12 +1,16 @@
 //! `coracle token`.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand};
 use coracle_client::{CreateToken, MemberRole, TokenCreated, TokenInfo, parse_duration};
+use coracle_driver::directory::MAX_TOKEN_USES;
 use serde::Serialize;
 
+use super::times::{moment, span};
 use super::{Failure, Global, console};
+use crate::server::MAX_TOKEN_TTL;
 use crate::ticket::{Ticket, TicketError};
 
 #[derive(Debug, Subcommand)]
@@ -47,7 +51,7 @@ pub(super) struct Join {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = ttl)]
     ttl: Duration,
     /// How many nodes may join with it
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = uses())]
     uses: u32,
     /// What the node becomes once it has caught up: voter, learner or witness
     #[arg(long, default_value = "voter")]
@@ -61,10 +65,18 @@ fn ttl(text: &str) -> Result<Duration, String> {
         let count: u32 = text.strip_suffix(unit)?.parse().ok()?;
         Some(Duration::from_secs(seconds).saturating_mul(count))
     });
-    match long.next() {
-        Some(time) => Ok(time),
-        None => parse_duration(text).map_err(|e| e.to_string()),
+    let time = match long.next() {
+        Some(time) => time,
+        None => parse_duration(text).map_err(|e| e.to_string())?,
+    };
+    if time.as_secs() == 0 || time > MAX_TOKEN_TTL {
+        return Err(format!("must be 1s to {}", span(MAX_TOKEN_TTL)));
     }
+    Ok(time)
+}
+
+fn uses() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(MAX_TOKEN_USES))
 }
 
 /// What `token show` prints.
@@ -120,9 +132,12 @@ fn hint(made: &TokenCreated, ttl: Duration) -> String {
         uses => format!("{uses} times"),
     };
     format!(
-        "token {}: good {times}, for {ttl:?}; its bearer becomes a {}. On the new machine:\n  \
+        "token {}: good {times}, for {}; its bearer becomes a {}. On the new machine:\n  \
          coracle start --join {} --data-dir DIR --quic IP:PORT",
-        made.id, made.role, made.ticket
+        made.id,
+        span(ttl),
+        made.role,
+        made.ticket
     )
 }
 
@@ -141,10 +156,12 @@ async fn list(global: &Global) -> Result<(), Failure> {
 }
 
 fn row(token: &TokenInfo) -> Vec<String> {
-    let expires = UNIX_EPOCH + Duration::from_secs(token.expires);
-    let left = match expires.elapsed() {
-        Ok(_) => "expired".to_owned(),
-        Err(error) => format!("in {:?}", Duration::from_secs(error.duration().as_secs())),
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let left = match Duration::from_secs(token.expires).checked_sub(now) {
+        None => "expired".to_owned(),
+        Some(left) => format!("in {}", span(left)),
     };
     vec![
         token.id.clone(),
@@ -164,7 +181,7 @@ fn show(text: &str, global: &Global) -> Result<(), Failure> {
         token: ticket.token_id(),
         role: ticket.role,
         expires: ticket.expires,
-        expired: ticket.check(std::time::SystemTime::now()).is_err(),
+        expired: ticket.check(SystemTime::now()).is_err(),
     };
     if global.json() {
         return console::json(&shown);
@@ -175,7 +192,7 @@ fn show(text: &str, global: &Global) -> Result<(), Failure> {
         ("addresses", shown.addresses.join(", ")),
         ("token", shown.token),
         ("role", shown.role.to_string()),
-        ("expires", shown.expires.to_string()),
+        ("expires", moment(shown.expires)),
         ("expired", shown.expired.to_string()),
     ];
     let rows = rows.map(|(key, value)| vec![key.to_owned(), value]);
@@ -198,7 +215,17 @@ mod tests {
         for (text, expected) in [("90s", 90), ("5m", 300), ("1h", 3600), ("2d", 172_800)] {
             assert_eq!(seconds(text), Ok(expected), "{text}");
         }
-        for text in ["", "h", "soon", "-1h", "1.5h"] {
+        for text in [
+            "",
+            "h",
+            "soon",
+            "-1h",
+            "1.5h",
+            "0s",
+            "999ms",
+            "31d",
+            "99999999999h",
+        ] {
             assert!(ttl(text).is_err(), "{text:?}");
         }
     }

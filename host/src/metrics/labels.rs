@@ -54,6 +54,31 @@ pub(super) struct Peer {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PeerDir {
+    pub(super) peer: u64,
+    pub(super) dir: Direction,
+}
+
+/// A peer, and a word of the closed set of failures.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PeerReason {
+    pub(super) peer: u64,
+    pub(super) reason: &'static str,
+}
+
+/// Which certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Cert {
+    pub(super) cert: &'static str,
+}
+
+/// How a node's request to join ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Join {
+    pub(super) result: Joined,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Dir {
     pub(super) dir: Direction,
 }
@@ -134,6 +159,32 @@ impl EncodeLabelValue for Ended {
             Self::Applied => "applied",
             Self::NotApplied => "not_applied",
             Self::Unknown => "unknown",
+        };
+        EncodeLabelValue::encode(&word, encoder)
+    }
+}
+
+/// How a node's request to join ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Joined {
+    /// It is a node of the cluster.
+    Admitted,
+    /// Its ticket, or what it asked for, is not good.
+    Refused,
+    /// It may ask again: no leader, or no time.
+    Failed,
+}
+
+impl Joined {
+    pub(super) const ALL: [Self; 3] = [Self::Admitted, Self::Refused, Self::Failed];
+}
+
+impl EncodeLabelValue for Joined {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        let word = match self {
+            Self::Admitted => "admitted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
         };
         EncodeLabelValue::encode(&word, encoder)
     }

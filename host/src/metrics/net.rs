@@ -2,19 +2,24 @@
 
 use std::sync::atomic::Ordering;
 
+use coracle_transport::FailureKind;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::Scene;
-use super::catalogue::{Catalogue, set, show};
-use super::labels::{Dir, Direction, Peer};
+use super::catalogue::{Catalogue, Fraction, set, show};
+use super::labels::{Cert, Dir, Direction, Join, Joined, Peer, PeerDir, PeerReason};
+use super::{PeerScene, Scene};
 
 /// Connections to peers.
 #[derive(Debug)]
 pub(crate) struct Net {
     connected: Family<Peer, Gauge>,
-    bytes: Family<Dir, Counter>,
+    rtt: Family<Peer, Fraction>,
+    bytes: Family<PeerDir, Counter>,
+    lost_packets: Family<Peer, Counter>,
+    connect_failures: Family<PeerReason, Counter>,
+    connections_lost: Family<PeerReason, Counter>,
     bulk_bytes: Family<Dir, Counter>,
     messages: Family<Dir, Counter>,
     dropped: Counter,
@@ -22,16 +27,28 @@ pub(crate) struct Net {
     reconnects: Counter,
     refused: Counter,
     requests: Counter,
+    joins: Family<Join, Counter>,
+    expiry: Family<Cert, Gauge>,
 }
 
 impl Net {
     pub(super) fn new(c: &mut Catalogue) -> Self {
-        Self {
+        let net = Self {
             connected: c.gauges(
                 "quic_connected",
                 "1 while there is a connection to the peer",
             ),
-            bytes: c.counters("quic_bytes", "Bytes of messages between nodes"),
+            rtt: c.fractions("quic_rtt_seconds", "Round trip time of a connection"),
+            bytes: c.counters("quic_bytes", "UDP payload of the connections with a peer"),
+            lost_packets: c.counters("quic_lost_packets", "Packets to the peer taken for lost"),
+            connect_failures: c.counters(
+                "quic_connect_failures",
+                "Attempts to connect to the peer that failed",
+            ),
+            connections_lost: c.counters(
+                "quic_connections_lost",
+                "Connections to the peer that ended",
+            ),
             bulk_bytes: c.counters("quic_bulk_bytes", "Bytes of snapshots and plugins"),
             messages: c.counters("quic_messages", "Messages between nodes"),
             dropped: c.counter(
@@ -45,31 +62,36 @@ impl Net {
                 "Incoming connections refused: wrong cluster, version, or too many",
             ),
             requests: c.counter("quic_requests_served", "Calls handled for peers"),
+            joins: c.counters("join_requests", "Requests to join that came to this node"),
+            expiry: c.gauges(
+                "tls_cert_expiry_timestamp_seconds",
+                "When a certificate ends, in seconds since 1970",
+            ),
+        };
+        for result in Joined::ALL {
+            drop(net.joins.get_or_create(&Join { result }));
         }
+        net
     }
 
     pub(super) fn show(&self, scene: &Scene) {
         self.connected.clear();
+        self.rtt.clear();
         for peer in &scene.peers {
-            let labels = Peer { peer: peer.node };
-            set(&self.connected, &labels, u64::from(peer.connected));
+            self.show_peer(peer);
+        }
+        for (cert, ends) in &scene.certificates {
+            self.expiry.get_or_create(&Cert { cert }).set(*ends);
         }
         let stats = &scene.transport;
-        for (dir, bytes, bulk, messages) in [
-            (
-                Direction::Sent,
-                stats.bytes_sent,
-                stats.bulk_bytes_sent,
-                stats.envelopes_sent,
-            ),
+        for (dir, bulk, messages) in [
+            (Direction::Sent, stats.bulk_bytes_sent, stats.envelopes_sent),
             (
                 Direction::Received,
-                stats.bytes_received,
                 stats.bulk_bytes_received,
                 stats.envelopes_received,
             ),
         ] {
-            show(&self.bytes, &Dir { dir }, bytes);
             show(&self.bulk_bytes, &Dir { dir }, bulk);
             show(&self.messages, &Dir { dir }, messages);
         }
@@ -82,5 +104,37 @@ impl Net {
         ] {
             counter.inner().store(count, Ordering::Relaxed);
         }
+    }
+
+    fn show_peer(&self, scene: &PeerScene) {
+        let peer = scene.node;
+        let stats = &scene.stats;
+        set(&self.connected, &Peer { peer }, u64::from(scene.connected));
+        if let Some(rtt) = stats.rtt {
+            let gauge = self.rtt.get_or_create(&Peer { peer });
+            gauge.set(rtt.as_secs_f64());
+        }
+        for (dir, bytes) in [
+            (Direction::Sent, stats.bytes_sent),
+            (Direction::Received, stats.bytes_received),
+        ] {
+            show(&self.bytes, &PeerDir { peer, dir }, bytes);
+        }
+        show(&self.lost_packets, &Peer { peer }, stats.packets_lost);
+        for (family, counts) in [
+            (&self.connect_failures, &stats.handshake_failures),
+            (&self.connections_lost, &stats.connections_lost),
+        ] {
+            for kind in FailureKind::ALL {
+                let reason = kind.as_str();
+                let count = counts.get(&kind).copied().unwrap_or(0);
+                show(family, &PeerReason { peer, reason }, count);
+            }
+        }
+    }
+
+    /// A node asked to join.
+    pub(crate) fn joined(&self, result: Joined) {
+        self.joins.get_or_create(&Join { result }).inc();
     }
 }

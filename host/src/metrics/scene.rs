@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coracle_driver::GroupStatus;
 use coracle_driver::fsm::WorkerStatus;
-use coracle_transport::Stats;
+use coracle_transport::{PeerStats, Stats};
 
 /// The state of a node at one moment.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(crate) struct Scene {
     pub(crate) peers: Vec<PeerScene>,
     /// Counters of the transport.
     pub(crate) transport: Stats,
+    /// Certificates, and when they end, in seconds since 1970.
+    pub(crate) certificates: Vec<(&'static str, i64)>,
     /// The disk.
     pub(crate) store: StoreScene,
     /// Time since the node started.
@@ -51,6 +53,8 @@ pub(crate) struct GroupScene {
 pub(crate) struct PeerScene {
     pub(crate) node: u64,
     pub(crate) connected: bool,
+    /// What went over its connections.
+    pub(crate) stats: PeerStats,
 }
 
 /// Sizes on the disk.

@@ -20,6 +20,7 @@ use super::execute::directory_refusal;
 use super::membership::address;
 use crate::config::Config;
 use crate::join::wire::{Admission, Refused, Request, encode_answer, key_digest};
+use crate::metrics::Joined;
 
 /// Time for a new node's request.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(8);
@@ -61,6 +62,11 @@ pub(super) async fn answer(shell: Arc<Shell>, request: Bytes, exporter: [u8; 32]
             "a node that wants to join is refused"
         );
     }
+    shell.metrics.net.joined(match &answer {
+        Ok(_) => Joined::Admitted,
+        Err(refused) if refused.again => Joined::Failed,
+        Err(_) => Joined::Refused,
+    });
     encode_answer(&answer).into()
 }
 

@@ -10,6 +10,7 @@ mod plan;
 mod strangers;
 
 pub(super) use book::AddressBook;
+pub(crate) use change::MAX_TOKEN_TTL;
 pub(super) use change::address;
 pub(super) use chores::Chores;
 pub(super) use follow::Follower;

@@ -49,6 +49,7 @@ mod workers;
 
 use shell::Shell;
 
+pub(crate) use membership::MAX_TOKEN_TTL;
 pub use settings::LogControl;
 pub use start::{Handle, run, run_with, start};
 pub use storage::{CLUSTER, FIRST_START, SNAPSHOTS};

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use coracle_driver::directory::DirectoryState;
 use coracle_driver::{GroupStatus, MachineSpec};
 use coracle_proto::GroupId;
+use coracle_transport::identity::certificate_expiry;
 
 use super::Shell;
 use super::service::state_of;
@@ -31,10 +32,8 @@ impl Shell {
         let quiet = statuses.iter().filter(|status| status.raft.quiet).count();
         let uptime = self.started.elapsed();
         let transport = self.transport.get();
-        let peers = self
-            .all_nodes()
-            .into_iter()
-            .filter(|node| *node != self.node);
+        let peers = self.staying_nodes().into_iter();
+        let peers = peers.filter(|node| *node != self.node);
         Scene {
             groups: self.group_scenes(&directory, statuses),
             hosted,
@@ -45,17 +44,32 @@ impl Shell {
                     connected: transport
                         .and_then(|transport| transport.peer_state(node))
                         .is_some_and(|state| state.connected),
+                    stats: transport
+                        .and_then(|transport| transport.peer_stats(node))
+                        .unwrap_or_default(),
                 })
                 .collect(),
             transport: transport
                 .map(|transport| transport.stats())
                 .unwrap_or_default(),
+            certificates: self.certificates(),
             store,
             uptime,
             started: (since_epoch().saturating_sub(uptime)).as_secs_f64(),
             failed: self.has_failed(),
             waiting: self.waiters.len(),
         }
+    }
+
+    /// Files that cannot be read have no series.
+    fn certificates(&self) -> Vec<(&'static str, i64)> {
+        let tls = &self.config.tls;
+        let files = [("node", &tls.cert), ("ca", &tls.ca)];
+        let ends = files.into_iter().filter_map(|(name, path)| {
+            let pem = std::fs::read_to_string(path).ok()?;
+            Some((name, certificate_expiry(&pem).ok()?))
+        });
+        ends.collect()
     }
 
     /// Group 0 and the first groups by the names of their fsms.

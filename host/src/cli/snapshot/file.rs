@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::super::Failure;
 use super::super::progress::{Progress, Unit};
+use super::super::times::moment;
 
 /// Ending of a file that is not complete yet.
 const PARTIAL: &str = "partial";
@@ -76,7 +77,7 @@ impl Image {
             .collect();
         format!(
             "digest         {}, verified\nbytes          {}\ngroup          g{}\n\
-             last entry     {}/{}\ntime           {} s since 1970\nconfiguration  {}\n\
+             last entry     {}/{}\ntime           {}\nconfiguration  {}\n\
              plugin         {}\nconfig         {}\ncontract       {}, engine epoch {}\n\
              sessions       {} in {} bytes\nstate          {} bytes",
             self.digest,
@@ -84,7 +85,7 @@ impl Image {
             self.group,
             self.term,
             self.index,
-            self.time / 1_000_000_000,
+            moment(self.time / 1_000_000_000),
             self.configuration,
             self.plugin,
             config.join(" "),

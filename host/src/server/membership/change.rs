@@ -31,7 +31,7 @@ const QUORUM_PATIENCE: Duration = Duration::from_secs(1);
 const QUORUM_PAUSE: Duration = Duration::from_millis(50);
 
 /// The longest time a token is good for.
-const MAX_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(crate) const MAX_TOKEN_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Members for NodeService {
     fn members(&self) -> Future<'_, MemberList> {
@@ -317,8 +317,9 @@ async fn make_token(
     deadline: Instant,
 ) -> Result<TokenCreated, Failure> {
     let ttl = Duration::from_secs(wanted.ttl_seconds);
-    if ttl.is_zero() || ttl > MAX_TTL {
-        let detail = format!("a token is good for at most {MAX_TTL:?}, and for more than nothing");
+    if ttl.is_zero() || ttl > MAX_TOKEN_TTL {
+        let detail =
+            format!("a token is good for at most {MAX_TOKEN_TTL:?}, and for more than nothing");
         return Err(Failure::not_applied(Code::BadRequest, detail));
     }
     let mut random = [0; 24];

@@ -61,7 +61,12 @@ fn every_documented_metric_is_there_with_its_type_and_those_that_count_move() {
         "coracle_fsm_query_seconds_count",
         "coracle_http_requests_total",
         "coracle_quic_messages_total",
+        "coracle_quic_bytes_total",
     ] {
         assert!(sum(&after, sample) > sum(&before, sample), "{sample}");
     }
+    assert!(sum(&after, "coracle_quic_rtt_seconds") > 0.0);
+    let two_certificates_of_years = 2.0 * 1_700_000_000.0;
+    let ends = sum(&after, "coracle_tls_cert_expiry_timestamp_seconds");
+    assert!(ends > two_certificates_of_years, "{ends}");
 }

@@ -13,6 +13,13 @@ pub fn certificate_name(pem: &str) -> Result<Name, IdentityError> {
     name_of(&certificate_from_pem(pem)?)
 }
 
+/// When a PEM certificate ends, in seconds since 1970.
+pub fn certificate_expiry(pem: &str) -> Result<i64, IdentityError> {
+    let certificate = certificate_from_pem(pem)?;
+    let parsed = parse(&certificate)?;
+    Ok(parsed.validity().not_after.timestamp())
+}
+
 /// The one coracle URI among the subject alternative names.
 pub(crate) fn name_of(certificate: &CertificateDer<'_>) -> Result<Name, IdentityError> {
     let parsed = parse(certificate)?;

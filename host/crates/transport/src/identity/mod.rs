@@ -13,7 +13,7 @@ mod request;
 
 pub(crate) use authority::trusted;
 pub use authority::{AUTHORITY_VALIDITY, Authority, CERTIFICATE_VALIDITY};
-pub use certificate::{certificate_name, spki_pin};
+pub use certificate::{certificate_expiry, certificate_name, spki_pin};
 pub use credentials::Credentials;
 pub use name::{ClusterName, MAX_LABEL_BYTES, Name, Subject};
 pub use request::{CertificateRequest, MAX_REQUEST_BYTES, request_key};
