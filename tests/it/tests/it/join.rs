@@ -25,6 +25,11 @@ fn a_ticket_lets_one_node_in_and_the_next_is_told_that_it_is_used() {
         stderr(&output)
     );
     assert!(stderr(&output).contains("coracle token create join"));
+    let metrics = cluster.run(cluster.client_of(&[1]).metrics()).unwrap();
+    for count in ["{result=\"admitted\"} 1", "{result=\"refused\"} 1"] {
+        let sample = format!("coracle_join_requests_total{count}\n");
+        assert!(metrics.contains(&sample), "{sample}");
+    }
 }
 
 #[test]
