@@ -246,7 +246,7 @@ impl World {
             processes,
             clients,
             transfers: BTreeMap::new(),
-            invariants: Invariants::new(plan.nodes, plan.spares, plan.groups),
+            invariants: Invariants::new(plan.nodes, plan.spares, plan.groups, &plan.settings),
             trace: Trace::new(print),
             witness: None,
             counts: BTreeMap::new(),

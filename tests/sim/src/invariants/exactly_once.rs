@@ -10,7 +10,7 @@ use coracle_driver::task::{Command, Outcome};
 use coracle_history::{Action, Logged, Outcome as Said};
 use coracle_proto::{Entry, EntryKind, GroupId, Index};
 
-use super::{Check, violated};
+use super::{Check, Violation, violated};
 use crate::client::session_of;
 
 const NAME: &str = "exactly once";
@@ -23,15 +23,39 @@ const TRAP: &str = "trap";
 pub(super) struct ExactlyOnce {
     created: bool,
     map: BTreeMap<String, String>,
-    effects: BTreeMap<Name, (Index, Outcome)>,
+    effects: BTreeMap<Name, Effect>,
+    /// State machines that took the place of another, or were to.
+    upgrades: u64,
     refused: BTreeSet<Name>,
     /// All commands since it was created.
     log: Vec<(Index, u32, Command)>,
 }
 
+/// The one effect of a command.
+#[derive(Debug)]
+pub(super) struct Effect {
+    pub(super) index: Index,
+    pub(super) outcome: Outcome,
+    /// Upgrades before it.
+    pub(super) upgrades: u64,
+    /// It is a `get`.
+    pub(super) reads: bool,
+}
+
+/// What becomes of a command at its place in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It has its effect.
+    First(Name),
+    /// It is a repetition.
+    Again(Name),
+    /// It fails.
+    Trap,
+}
+
 /// By what a command is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Name {
+pub(super) enum Name {
     Key([u8; 16]),
     /// Without a key, every client's command has a body of its own.
     Body(Bytes),
@@ -47,57 +71,81 @@ impl Name {
 }
 
 impl ExactlyOnce {
-    /// The next entry of the history.
-    pub(super) fn committed(&mut self, entry: &Entry) -> Check {
+    /// The next entry of the history. Returns what becomes of its commands, `None` if it is the
+    /// host's or there is no state machine.
+    pub(super) fn committed(&mut self, entry: &Entry) -> Result<Option<Vec<Fate>>, Violation> {
         if entry.kind != EntryKind::Normal {
-            return Ok(());
+            return Ok(Some(Vec::new()));
         }
-        let payload = match decode(&entry.payload) {
-            Ok(payload) => payload,
-            Err(error) => return violated(NAME, format!("entry {}: {error}", entry.id())),
-        };
+        let payload = decode(&entry.payload).map_err(|error| Violation {
+            invariant: NAME,
+            detail: format!("entry {}: {error}", entry.id()),
+        })?;
         match payload.body {
             Body::Create(_) => self.created = true,
             Body::Commands(group) => {
+                let mut fates = Vec::with_capacity(group.len());
                 for (ordinal, header) in group.headers().iter().enumerate() {
                     let body = Bytes::copy_from_slice(group.body(ordinal));
                     let key = header.key;
-                    self.command(entry.index, ordinal as u32, Command { body, key })?;
+                    let command = Command { body, key };
+                    fates.extend(self.command(entry.index, ordinal as u32, command)?);
                 }
+                return Ok(self.created.then_some(fates));
             }
-            Body::Activate(_) | Body::Checkpoint | Body::Retire | Body::Restore { .. } => {}
+            Body::Activate(_) => self.upgrades += 1,
+            Body::Checkpoint | Body::Retire | Body::Restore { .. } => {}
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn command(&mut self, index: Index, ordinal: u32, command: Command) -> Check {
+    /// What became of a command.
+    pub(super) fn effect(&self, fate: &Fate) -> Option<&Effect> {
+        match fate {
+            Fate::First(name) | Fate::Again(name) => self.effects.get(name),
+            Fate::Trap => None,
+        }
+    }
+
+    fn command(
+        &mut self,
+        index: Index,
+        ordinal: u32,
+        command: Command,
+    ) -> Result<Option<Fate>, Violation> {
         let name = Name::of(&command);
         let text = String::from_utf8_lossy(&command.body).into_owned();
         if self.refused.contains(&name) {
-            return violated(
-                NAME,
-                format!("`{text}` is at {index}, but was called not applied"),
-            );
+            return Err(Violation {
+                invariant: NAME,
+                detail: format!("`{text}` is at {index}, but was called not applied"),
+            });
         }
         if !self.created {
-            return Ok(());
+            return Ok(None);
         }
         self.log.push((index, ordinal, command));
         if text == TRAP {
-            return Ok(());
+            return Ok(Some(Fate::Trap));
         }
         let outcome = match (&name, self.effects.get(&name)) {
-            (Name::Key(_), Some(_)) => return Ok(()),
-            (Name::Body(_), Some((first, _))) => {
-                return violated(
-                    NAME,
-                    format!("`{text}` takes effect at {first} and at {index}"),
-                );
+            (Name::Key(_), Some(_)) => return Ok(Some(Fate::Again(name))),
+            (Name::Body(_), Some(Effect { index: first, .. })) => {
+                return Err(Violation {
+                    invariant: NAME,
+                    detail: format!("`{text}` takes effect at {first} and at {index}"),
+                });
             }
             (_, None) => self.apply(&text),
         };
-        self.effects.insert(name, (index, outcome));
-        Ok(())
+        let effect = Effect {
+            index,
+            outcome,
+            upgrades: self.upgrades,
+            reads: text.starts_with("get "),
+        };
+        self.effects.insert(name.clone(), effect);
+        Ok(Some(Fate::First(name)))
     }
 
     /// The commands that the simulator's clients use, as `NativeKv` means them.
@@ -126,8 +174,16 @@ impl ExactlyOnce {
             return Ok(());
         }
         match self.effects.get(&Name::of(command)) {
-            Some((at, ours)) if *at == index && *ours == unversioned(&text, outcome) => Ok(()),
-            Some((at, ours)) => violated(
+            Some(effect)
+                if effect.index == index && effect.outcome == unversioned(&text, outcome) =>
+            {
+                Ok(())
+            }
+            Some(Effect {
+                index: at,
+                outcome: ours,
+                ..
+            }) => violated(
                 NAME,
                 format!("`{text}` was called {outcome:?} at {index}, but is {ours:?} at {at}"),
             ),
@@ -144,7 +200,7 @@ impl ExactlyOnce {
             return Ok(());
         }
         let name = Name::of(command);
-        if let Some((at, _)) = self.effects.get(&name) {
+        if let Some(Effect { index: at, .. }) = self.effects.get(&name) {
             let text = String::from_utf8_lossy(&command.body);
             return violated(
                 NAME,

@@ -2,40 +2,57 @@
 //! (writes, messages, tasks) and what became durable, never the nodes' own opinion of it.
 
 mod acknowledged;
+mod check_quorum;
 mod commit_quorum;
 mod election_safety;
 mod exactly_once;
 mod leader_completeness;
 mod log_matching;
 mod membership;
+mod outcome_chain;
 mod persist_before_send;
+mod pre_vote;
 mod recovery;
 mod refusal;
+#[cfg(test)]
+mod role_tests;
 mod shadow;
 mod state_machine_safety;
+mod stickiness;
 #[cfg(test)]
 mod tests;
 mod vote_once;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use coracle_driver::task::{Command, Outcome};
-use coracle_driver::{Digest, RecoveredGroup, Write, WriteKind};
+use coracle_driver::{Digest, Event, RecoveredGroup, Write, WriteKind};
 use coracle_history::Logged;
-use coracle_proto::{Configuration, Entry, Envelope, GroupId, Index, NodeId, ReplicaId, Term};
+use coracle_proto::{
+    Configuration, Entry, Envelope, GroupId, Index, Instant, NodeId, ReplicaId, Term,
+};
 
 use acknowledged::Acknowledged;
+use check_quorum::CheckQuorum;
 use commit_quorum::CommitQuorum;
 use election_safety::ElectionSafety;
 use exactly_once::ExactlyOnce;
 use leader_completeness::LeaderCompleteness;
 use log_matching::LogMatching;
 use membership::Membership;
+use outcome_chain::OutcomeChain;
+use pre_vote::PreVote;
 pub use refusal::{Harm, Refusal};
 use shadow::Shadow;
 use state_machine_safety::StateMachineSafety;
+use stickiness::Stickiness;
 use vote_once::VoteOnce;
+use witness::Witness;
+
+use crate::settings::Settings;
 
 /// Something that must never happen has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,17 +98,27 @@ struct GroupInvariants {
     state_machine_safety: StateMachineSafety,
     commit_quorum: CommitQuorum,
     exactly_once: ExactlyOnce,
+    outcome_chain: OutcomeChain,
     acknowledged: Acknowledged,
+    stickiness: Stickiness,
+    check_quorum: CheckQuorum,
+    /// If it is on.
+    pre_vote: Option<PreVote>,
+    witness: Witness,
 }
 
 impl Invariants {
-    /// Those of a cluster of `nodes` voters and `spares` that may be added.
-    pub fn new(nodes: u64, spares: u64, groups: u64) -> Self {
+    /// Those of a cluster of `nodes` voters and `spares` that may be added, with these settings.
+    pub fn new(nodes: u64, spares: u64, groups: u64, settings: &Settings) -> Self {
+        let election_timeout = Duration::from_millis(settings.election_timeout);
         let group = |id| {
             let shadows = (1..=nodes + spares).map(|node| (NodeId(node), Shadow::default()));
             let invariants = GroupInvariants {
                 membership: Membership::new(Configuration::initial((1..=nodes).map(NodeId))),
                 shadows: shadows.collect(),
+                stickiness: Stickiness::new(election_timeout),
+                check_quorum: CheckQuorum::new(election_timeout),
+                pre_vote: settings.pre_vote.then(PreVote::default),
                 ..GroupInvariants::default()
             };
             (GroupId(id), invariants)
@@ -105,20 +132,41 @@ impl Invariants {
         self.groups.get_mut(&group)
     }
 
+    /// A node begins a turn at this time of its clock, with these events.
+    pub fn takes(&mut self, at: NodeId, now: Instant, events: &[Event]) {
+        for (id, group) in &mut self.groups {
+            group.takes(*id, at, now, events);
+        }
+    }
+
+    /// What a node wanted to write and who leads is said, what it sends is not.
+    pub fn turned(&mut self, at: NodeId) -> Check {
+        let mut groups = self.groups.values_mut();
+        groups.try_for_each(|group| group.turned(at))
+    }
+
     /// A node says who leads.
     pub fn leader(
         &mut self,
         group: GroupId,
         at: NodeId,
+        now: Instant,
         term: Term,
         leader: Option<ReplicaId>,
     ) -> Check {
-        let (Some(group), Some(leader)) = (self.of(group), leader) else {
+        let Some(group) = self.of(group) else {
             return Ok(());
         };
+        group.check_quorum.leads(at, now, term, leader);
+        let Some(leader) = leader else { return Ok(()) };
         group.election_safety.leads(term, leader)?;
         match (leader.node == at, group.shadows.get(&at)) {
-            (true, Some(shadow)) => group.leader_completeness.elected(term, at, shadow),
+            (true, Some(shadow)) => {
+                group
+                    .witness
+                    .leads(leader, &shadow.asked, &group.membership)?;
+                group.leader_completeness.elected(term, at, shadow)
+            }
             _ => Ok(()),
         }
     }
@@ -131,7 +179,16 @@ impl Invariants {
         let Some(shadow) = group.shadows.get_mut(&at) else {
             return Ok(());
         };
+        let before = shadow.asked.hard_state.term;
         shadow.asked(&write.kind);
+        group.candidacy(at, before)?;
+        let Some(shadow) = group.shadows.get(&at) else {
+            return Ok(());
+        };
+        if let WriteKind::Append { entries, .. } = &write.kind {
+            let configurations = entries.iter().filter_map(shadow::configuration);
+            configurations.for_each(|it| group.witness.written(&it));
+        }
         if matches!(write.kind, WriteKind::Remove | WriteKind::Host { .. }) {
             group.state_machine_safety.crashed(at);
         }
@@ -155,7 +212,7 @@ impl Invariants {
                 let own = writes.iter().filter(|write| write.group == *id);
                 shadow.crashed(own.map(|write| write.kind.clone()).collect());
             }
-            group.state_machine_safety.crashed(at);
+            group.crashed(at);
         }
     }
 
@@ -186,6 +243,11 @@ impl Invariants {
             membership::sent(envelope, shadow)?;
             persist_before_send::sent(envelope, shadow)?;
         }
+        group.check_quorum.sent(envelope);
+        group.stickiness.sent(envelope)?;
+        group
+            .witness
+            .sent(envelope, &group.membership, &group.shadows)?;
         group.vote_once.sent(envelope)
     }
 
@@ -205,7 +267,10 @@ impl Invariants {
         configuration: &Configuration,
     ) -> Check {
         match self.of(group) {
-            Some(group) => group.membership.committed(at, configuration),
+            Some(group) => {
+                group.witness.committed(at, configuration.index);
+                group.membership.committed(at, configuration)
+            }
             None => Ok(()),
         }
     }
@@ -235,7 +300,11 @@ impl Invariants {
     /// A node has applied everything up to `index`, with this outcome chain.
     pub fn applied(&mut self, group: GroupId, at: NodeId, index: Index, chain: Digest) -> Check {
         match self.of(group) {
-            Some(group) => group.state_machine_safety.applied(at, index, chain),
+            Some(group) => {
+                group.state_machine_safety.applied(at, index, chain)?;
+                let meaning = &group.exactly_once;
+                group.outcome_chain.applied(at, index, chain, meaning)
+            }
             None => Ok(()),
         }
     }
@@ -306,8 +375,77 @@ impl GroupInvariants {
             self.leader_completeness.committed(term, last.id());
         }
         for entry in &news {
-            self.exactly_once.committed(entry)?;
+            let fates = self.exactly_once.committed(entry)?;
+            self.outcome_chain.committed(entry.index, fates);
         }
         Ok(())
     }
+
+    fn takes(&mut self, id: GroupId, at: NodeId, now: Instant, events: &[Event]) {
+        let Some(shadow) = self.shadows.get(&at) else {
+            return;
+        };
+        let log = &shadow.asked;
+        self.stickiness.takes(at, now, log);
+        self.check_quorum.takes(at, now);
+        for event in events {
+            self.stickiness.told(at, id, event);
+            let Event::Received(envelopes) = event else {
+                continue;
+            };
+            let mine = |it: &&Envelope| it.group == id && log.hosted && it.to.born == log.born;
+            for envelope in envelopes.iter().filter(mine) {
+                self.stickiness.heard(envelope, log);
+                self.check_quorum.heard(envelope);
+                if let Some(pre_vote) = &mut self.pre_vote {
+                    pre_vote.heard(envelope);
+                }
+            }
+        }
+    }
+
+    fn turned(&mut self, at: NodeId) -> Check {
+        let Some(shadow) = self.shadows.get(&at) else {
+            return Ok(());
+        };
+        let membership = &self.membership;
+        let configuration = || in_force(shadow, membership);
+        self.check_quorum.turned(at, configuration)
+    }
+
+    /// A node wants a term written, that was `before`, and perhaps a vote for itself in it.
+    fn candidacy(&mut self, at: NodeId, before: Term) -> Check {
+        let (Some(pre_vote), Some(shadow)) = (&mut self.pre_vote, self.shadows.get(&at)) else {
+            return Ok(());
+        };
+        let log = &shadow.asked;
+        let (term, own) = (log.hard_state.term, log.hard_state.vote);
+        let Some(own) = own.filter(|own| own.node == at && term > before) else {
+            return Ok(());
+        };
+        match in_force(shadow, &self.membership) {
+            Some(configuration) => {
+                let free = self.stickiness.is_free(at);
+                pre_vote.stands(own, term, &configuration, free)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn crashed(&mut self, at: NodeId) {
+        self.state_machine_safety.crashed(at);
+        self.stickiness.crashed(at);
+        self.check_quorum.crashed(at);
+        self.witness.crashed(at);
+        if let Some(pre_vote) = &mut self.pre_vote {
+            pre_vote.crashed(at);
+        }
+    }
+}
+
+/// The last configuration in the log of a node, committed or not.
+fn in_force(shadow: &Shadow, membership: &Membership) -> Option<Configuration> {
+    let log = &shadow.asked;
+    let committed = || membership.at(log.floor.index).cloned();
+    log.configurations().last().or_else(committed)
 }

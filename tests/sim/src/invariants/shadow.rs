@@ -67,16 +67,7 @@ impl Image {
 
     /// The configurations in the log above the floor.
     pub(super) fn configurations(&self) -> impl Iterator<Item = Configuration> {
-        let entries = self.entries.iter();
-        let entries = entries.filter(|entry| entry.kind == EntryKind::Configuration);
-        entries.filter_map(|entry| {
-            let configuration = Configuration::decode(&entry.payload).ok()?;
-            let index = entry.index;
-            Some(Configuration {
-                index,
-                ..configuration
-            })
-        })
+        self.entries.iter().filter_map(configuration)
     }
 
     pub(super) fn write(&mut self, kind: &WriteKind) {
@@ -127,4 +118,17 @@ impl Image {
         self.entries.drain(..gone.min(self.entries.len()));
         self.floor = floor;
     }
+}
+
+/// The configuration in an entry, if it is one.
+pub(super) fn configuration(entry: &Entry) -> Option<Configuration> {
+    if entry.kind != EntryKind::Configuration {
+        return None;
+    }
+    let configuration = Configuration::decode(&entry.payload).ok()?;
+    let index = entry.index;
+    Some(Configuration {
+        index,
+        ..configuration
+    })
 }

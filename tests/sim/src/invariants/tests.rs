@@ -11,15 +11,24 @@ use coracle_proto::{
 
 use super::*;
 
-const GROUP: GroupId = GroupId(1);
+pub(super) const GROUP: GroupId = GroupId(1);
 
 #[test]
 fn two_leaders_of_one_term_violate_election_safety() {
     let mut world = cluster(3);
-    assert_eq!(world.leader(GROUP, NodeId(1), 4, Some(replica(1))), Ok(()));
-    assert_eq!(world.leader(GROUP, NodeId(2), 4, Some(replica(1))), Ok(()));
-    assert_eq!(world.leader(GROUP, NodeId(2), 5, Some(replica(2))), Ok(()));
-    let second = world.leader(GROUP, NodeId(3), 4, Some(replica(3)));
+    assert_eq!(
+        world.leader(GROUP, NodeId(1), Instant(0), 4, Some(replica(1))),
+        Ok(())
+    );
+    assert_eq!(
+        world.leader(GROUP, NodeId(2), Instant(0), 4, Some(replica(1))),
+        Ok(())
+    );
+    assert_eq!(
+        world.leader(GROUP, NodeId(2), Instant(0), 5, Some(replica(2))),
+        Ok(())
+    );
+    let second = world.leader(GROUP, NodeId(3), Instant(0), 4, Some(replica(3)));
     assert_violates(second, "election safety");
 }
 
@@ -87,8 +96,11 @@ fn a_leader_of_a_higher_term_must_have_what_was_committed_and_one_of_a_lower_nee
     }
     append(&mut world, 3, &[(1, 1)]).unwrap();
     world.committed(GROUP, NodeId(1), 3, 2).unwrap();
-    assert_eq!(world.leader(GROUP, NodeId(3), 2, Some(replica(3))), Ok(()));
-    let late = world.leader(GROUP, NodeId(3), 4, Some(replica(3)));
+    assert_eq!(
+        world.leader(GROUP, NodeId(3), Instant(0), 2, Some(replica(3))),
+        Ok(())
+    );
+    let late = world.leader(GROUP, NodeId(3), Instant(0), 4, Some(replica(3)));
     assert_violates(late, "leader completeness");
 }
 
@@ -185,19 +197,19 @@ fn a_later_question_must_not_get_an_earlier_answer() {
     assert_violates(acknowledged.command(floor, 9), "linearizability");
 }
 
-fn assert_violates(check: Check, invariant: &str) {
+pub(super) fn assert_violates(check: Check, invariant: &str) {
     let violation = check.expect_err("no violation");
     assert_eq!(violation.invariant, invariant, "{violation}");
 }
 
-fn replica(node: u64) -> ReplicaId {
+pub(super) fn replica(node: u64) -> ReplicaId {
     ReplicaId {
         node: NodeId(node),
         born: 0,
     }
 }
 
-fn entry(term: Term, index: Index) -> Entry {
+pub(super) fn entry(term: Term, index: Index) -> Entry {
     Entry {
         term,
         index,
@@ -206,7 +218,7 @@ fn entry(term: Term, index: Index) -> Entry {
     }
 }
 
-fn write(kind: WriteKind) -> Write {
+pub(super) fn write(kind: WriteKind) -> Write {
     Write {
         group: GROUP,
         id: None,
@@ -222,12 +234,12 @@ fn done(world: &mut Invariants, node: u64, kind: WriteKind) -> Check {
     Ok(())
 }
 
-fn append(world: &mut Invariants, node: u64, ids: &[(Term, Index)]) -> Check {
+pub(super) fn append(world: &mut Invariants, node: u64, ids: &[(Term, Index)]) -> Check {
     let entries = ids.iter().map(|(term, index)| entry(*term, *index));
     append_entries(world, node, entries.collect())
 }
 
-fn append_entries(world: &mut Invariants, node: u64, entries: Vec<Entry>) -> Check {
+pub(super) fn append_entries(world: &mut Invariants, node: u64, entries: Vec<Entry>) -> Check {
     let hard_state = None;
     let kind = WriteKind::Append {
         hard_state,
@@ -236,7 +248,7 @@ fn append_entries(world: &mut Invariants, node: u64, entries: Vec<Entry>) -> Che
     done(world, node, kind)
 }
 
-fn hard_state(world: &mut Invariants, node: u64, term: Term, vote: Option<u64>) {
+pub(super) fn hard_state(world: &mut Invariants, node: u64, term: Term, vote: Option<u64>) {
     let vote = vote.map(replica);
     let kind = WriteKind::Append {
         hard_state: Some(HardState { term, vote }),
@@ -254,8 +266,8 @@ fn floor() -> Floor {
 }
 
 /// Nodes that host the group and have nothing yet.
-fn cluster(nodes: u64) -> Invariants {
-    let mut world = Invariants::new(nodes, 0, 1);
+pub(super) fn cluster(nodes: u64) -> Invariants {
+    let mut world = Invariants::new(nodes, 0, 1, &Settings::default());
     (1..=nodes).for_each(|node| host(&mut world, node));
     world
 }
@@ -297,7 +309,7 @@ fn matched(from: u64, index: Index) -> Envelope {
     envelope(from, 2, 0, Message::AppendReply(outcome))
 }
 
-fn envelope(from: u64, to: u64, term: Term, message: Message) -> Envelope {
+pub(super) fn envelope(from: u64, to: u64, term: Term, message: Message) -> Envelope {
     Envelope {
         group: GROUP,
         from: replica(from),
@@ -308,7 +320,7 @@ fn envelope(from: u64, to: u64, term: Term, message: Message) -> Envelope {
 }
 
 /// Commits these commands as one entry, after a `Create` if there is none yet.
-fn commit(world: &mut Invariants, commands: &[(&'static str, Option<u8>)]) -> Check {
+pub(super) fn commit(world: &mut Invariants, commands: &[(&'static str, Option<u8>)]) -> Check {
     if world.committed_entries(GROUP) == 0 {
         let create = HostEntry::Create(crate::spec());
         commit_payload(world, encode_host(0, [0; 32], &create))?;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use coracle_driver::fsm::WorkerState;
 use coracle_driver::task::{Report, Task, Ticket};
 use coracle_driver::{Event, Outbox, SnapshotRef, Snapshots, Write};
-use coracle_proto::{Configuration, Envelope, GroupId, LogId, NodeId};
+use coracle_proto::{Configuration, Envelope, GroupId, Instant, LogId, NodeId};
 
 use super::transfer::Transfer;
 use super::{Action, World};
@@ -103,6 +103,7 @@ impl World {
         if let Some(witness) = &mut self.witness {
             witness.takes(node, &events);
         }
+        self.invariants.takes(node, clock, &events);
         running.node.turn(clock, wall, events, &mut out);
         if let Some(witness) = &mut self.witness {
             witness.turned(node, &out);
@@ -112,10 +113,10 @@ impl World {
             let when = self.processes[&node].clock.when(deadline);
             self.turn_at(node, when.max(now + 1));
         }
-        self.carry_out(node, out)
+        self.carry_out(node, clock, out)
     }
 
-    fn carry_out(&mut self, node: NodeId, out: Outbox) -> Check {
+    fn carry_out(&mut self, node: NodeId, clock: Instant, out: Outbox) -> Check {
         for write in &out.writes {
             let text = || format!("{node} writes {write:?}");
             self.trace.note(self.now, (4, node, write.id), text);
@@ -138,8 +139,9 @@ impl World {
                 self.hunt(node);
             }
             self.invariants
-                .leader(change.group, node, change.term, change.leader)?;
+                .leader(change.group, node, clock, change.term, change.leader)?;
         }
+        self.invariants.turned(node)?;
         for envelope in out.sends {
             self.send(node, envelope)?;
         }
