@@ -1,5 +1,6 @@
-//! Ways in for `tests/fuzz`: whatever a client can put into a request.
+//! Ways in for `tests/fuzz`: whatever a client can put into a request, and on a connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,8 +8,15 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
 
-use super::{ApiError, Limits, events, request, snapshots};
+use super::{ApiError, Limits, events, request, serve, snapshots};
+use crate::api::Service;
+use crate::metrics::Metrics;
+
+/// Bytes on the way in one direction.
+const PIPE_BYTES: usize = 16 << 10;
 
 /// Reads every header that means something here; how many were refused.
 pub fn read_headers(pairs: &[(Vec<u8>, Vec<u8>)]) -> usize {
@@ -55,4 +63,44 @@ pub async fn read_uri(uri: &str) -> Option<bool> {
 pub async fn read_json<T: DeserializeOwned>(body: Bytes) -> Option<T> {
     let read: Result<T, ApiError> = request::json(&HeaderMap::new(), Body::from(body)).await;
     read.ok()
+}
+
+/// What a client reads that says all this, in these pieces, and nothing more, on a connection served
+/// as those of a node are; until the node closes it, or has said so many bytes.
+pub async fn converse(
+    service: Arc<dyn Service>,
+    limits: Limits,
+    pieces: &[Vec<u8>],
+    most: usize,
+) -> Vec<u8> {
+    let bounds = watch::Sender::new(limits);
+    let router = super::router(service, bounds.subscribe(), Arc::new(Metrics::new()));
+    let (client, node) = tokio::io::duplex(PIPE_BYTES);
+    let (closing, closed) = watch::channel(false);
+    let (from, mut to) = tokio::io::split(client);
+    let talk = async {
+        for piece in pieces {
+            // A node may hang up whenever it likes.
+            if to.write_all(piece).await.is_err() {
+                break;
+            }
+        }
+        let _ended = to.shutdown().await;
+    };
+    let listen = async {
+        let mut said = Vec::new();
+        let _ended = from.take(most as u64).read_to_end(&mut said).await;
+        said
+    };
+    let mut listen = Box::pin(listen);
+    let heard = tokio::select! {
+        said = listen.as_mut() => Some(said),
+        _ = async { tokio::join!(serve::connection(node, router, closed), talk) } => None,
+    };
+    drop(closing);
+    match heard {
+        Some(said) => said,
+        // The node has hung up; what it said before is still to be read.
+        None => listen.await,
+    }
 }

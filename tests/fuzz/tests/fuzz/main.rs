@@ -17,6 +17,8 @@ mod bombs;
 mod driver;
 mod host;
 mod http;
+mod http_connection;
+mod http_service;
 mod log_records;
 mod log_store;
 mod proto;

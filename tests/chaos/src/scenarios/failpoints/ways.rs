@@ -1,8 +1,7 @@
 //! What leads a node to a place in its code.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coracle_client::{CreateToken, MemberRole};
@@ -11,11 +10,14 @@ use super::places::{Point, Way};
 use crate::cluster::{HTTP_PORT, QUIC_PORT, address, client_of};
 use crate::failure::Failure;
 use crate::load::FSM;
-use crate::program;
 use crate::run::Run;
 
-/// Seconds for a command that leads to a place: what it waits for may need the node that just failed.
-const MOMENT: &str = "8";
+/// Time for a command that leads to a place. It ends before if the place was passed: what it waits for
+/// may need the node that just failed.
+const MOMENT: Duration = Duration::from_secs(20);
+
+/// Between two looks at it.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Time for a request of the harness itself.
 const REQUEST: Duration = Duration::from_secs(4);
@@ -38,7 +40,10 @@ const TICKET_SECONDS: u64 = 600;
 /// What was made on the way to places, and goes again.
 #[derive(Debug, Default)]
 pub(super) struct Ways {
+    /// Plugins that nobody had.
     salted: u64,
+    /// The last of them, as long as it may be asked for again.
+    plugin: Option<String>,
     joined: u64,
     extra: Vec<String>,
     demoted: Option<u64>,
@@ -55,17 +60,17 @@ impl Ways {
     ) -> Result<(), Failure> {
         match point.place.way {
             Way::Load => {}
-            Way::Transfer => ask(run, &["leader", "transfer", "--fsm", FSM]),
-            Way::Members => self.change_members(run, target)?,
-            Way::Checkpoint => ask(run, &["snapshot", FSM]),
-            Way::FallBehind => fall_behind(run, point, target, fired)?,
-            Way::Create => self.create(run)?,
+            Way::Transfer => ask(run, &["leader", "transfer", "--fsm", FSM], &fired)?,
+            Way::Members => self.change_members(run, target, &fired)?,
+            Way::Checkpoint => ask(run, &["snapshot", FSM], &fired)?,
+            Way::FallBehind => fall_behind(run, point, target, &fired)?,
+            Way::Create => self.create(run, &fired)?,
             Way::Upgrade => {
-                let plugin = self.salted(run)?.to_string_lossy().into_owned();
-                ask(run, &["upgrade", FSM, &plugin]);
+                let plugin = self.salted(run)?;
+                ask(run, &["upgrade", FSM, &plugin], &fired)?;
             }
             Way::Join => self.join(run, target)?,
-            Way::Sessions => forget(run, fired),
+            Way::Sessions => forget(run, &fired),
             Way::Stop => {
                 if run.cluster.is_running(target) {
                     run.timeline.note("stop", &format!("n{target}"));
@@ -78,6 +83,7 @@ impl Ways {
 
     /// Takes back what was made.
     pub(super) fn undo(&mut self, run: &mut Run) -> Result<(), Failure> {
+        self.plugin = None;
         if let Some(demoted) = self.demoted.take() {
             let node = format!("n{demoted}");
             done(run, &["members", "promote", &node], &["is a voter"])?;
@@ -106,8 +112,12 @@ impl Ways {
         Ok(())
     }
 
-    /// The component kv with a few bytes more, which mean nothing: a plugin that nobody has.
-    fn salted(&mut self, run: &mut Run) -> Result<PathBuf, Failure> {
+    /// The component kv with a few bytes more, which mean nothing: a plugin that nobody has. The same
+    /// again until the place is done with, for compiling takes a while.
+    fn salted(&mut self, run: &mut Run) -> Result<String, Failure> {
+        if let Some(plugin) = &self.plugin {
+            return Ok(plugin.clone());
+        }
         self.salted += 1;
         let path = run.folder.join("failpoints/salted.wasm");
         std::fs::read(run.plugin("kv"))
@@ -119,18 +129,26 @@ impl Ways {
                 std::fs::write(&path, bytes)
             })
             .map_err(|error| Failure::harness("salt a plugin", error))?;
-        Ok(path)
+        let plugin = path.to_string_lossy().into_owned();
+        self.plugin = Some(plugin.clone());
+        Ok(plugin)
     }
 
-    fn create(&mut self, run: &mut Run) -> Result<(), Failure> {
-        let plugin = self.salted(run)?.to_string_lossy().into_owned();
+    fn create(&mut self, run: &mut Run, fired: &dyn Fn() -> bool) -> Result<(), Failure> {
+        let plugin = self.salted(run)?;
         let name = format!("extra-{}", self.salted);
-        ask(run, &["fsm", "create", &name, "--plugin", &plugin]);
-        self.extra.push(name);
-        Ok(())
+        if self.extra.is_empty() {
+            self.extra.push(name.clone());
+        }
+        ask(run, &["fsm", "create", &name, "--plugin", &plugin], fired)
     }
 
-    fn change_members(&mut self, run: &mut Run, target: u64) -> Result<(), Failure> {
+    fn change_members(
+        &mut self,
+        run: &mut Run,
+        target: u64,
+        fired: &dyn Fn() -> bool,
+    ) -> Result<(), Failure> {
         let how = match self.demoted {
             None => "demote",
             Some(_) => "promote",
@@ -142,8 +160,7 @@ impl Ways {
             return Ok(());
         };
         self.demoted = (how == "demote").then_some(node);
-        ask(run, &["members", how, &format!("n{node}")]);
-        Ok(())
+        ask(run, &["members", how, &format!("n{node}")], fired)
     }
 
     /// Starts a node that asks `target` to let it in.
@@ -193,24 +210,21 @@ fn strangers(run: &mut Run) -> Result<Vec<u64>, Failure> {
 }
 
 /// Runs the command line for a moment.
-fn ask(run: &Run, words: &[&str]) {
-    let _whatever = asked(run, words);
-}
-
-fn asked(run: &Run, words: &[&str]) -> Result<String, Failure> {
-    let endpoints = run.awake().into_iter();
-    let endpoints: Vec<String> = endpoints
-        .map(|id| format!("http://{}:{HTTP_PORT}", address(id)))
-        .collect();
-    let mut command = Command::new("timeout");
-    command.arg(MOMENT).arg(run.cluster.binary()).args(words);
-    program::output(command.env("CORACLE_ENDPOINTS", endpoints.join(",")))
+fn ask(run: &mut Run, words: &[&str], fired: &dyn Fn() -> bool) -> Result<(), Failure> {
+    let mut asked = run.beside(words)?;
+    let until = Instant::now() + MOMENT;
+    while !fired() && Instant::now() < until && matches!(asked.try_wait(), Ok(None)) {
+        run.stay(LOOK)?;
+    }
+    // It may have ended by itself.
+    let _ended = asked.kill().and_then(|()| asked.wait());
+    Ok(())
 }
 
 /// Runs the command line until it has worked, or says that it has worked before.
 fn done(run: &mut Run, words: &[&str], before: &[&str]) -> Result<(), Failure> {
     let what = words.join(" ");
-    run.eventually(&what, |run| match asked(run, words) {
+    run.eventually(&what, |run| match run.cluster.coracle(words) {
         Ok(_) => Ok(()),
         Err(failure) => {
             let said = failure.to_string();
@@ -227,7 +241,7 @@ fn fall_behind(
     run: &mut Run,
     point: &Point,
     target: u64,
-    fired: impl Fn() -> bool,
+    fired: &dyn Fn() -> bool,
 ) -> Result<(), Failure> {
     let behind = match point.leads {
         true => run.other_than(target)?,
@@ -243,7 +257,7 @@ fn fall_behind(
         if fired() {
             return Ok(());
         }
-        ask(run, &["snapshot", FSM]);
+        ask(run, &["snapshot", FSM], fired).map_err(|failure| failure.to_string())?;
         let leader = run.leader_now().ok_or("nobody leads")?;
         match run.status(leader)?.first_index {
             first if first > has + 1 => Ok(()),
@@ -254,7 +268,7 @@ fn fall_behind(
 }
 
 /// Fills the table of sessions with large outcomes.
-fn forget(run: &mut Run, fired: impl Fn() -> bool) {
+fn forget(run: &mut Run, fired: &dyn Fn() -> bool) {
     // With retries each command has a key of its own.
     let Ok(client) = client_of(&run.awake(), REQUEST, true) else {
         return;
