@@ -149,14 +149,13 @@ impl Worker {
         write_sessions(writer.as_mut(), &self.sessions)?;
         let mut sink = StateSink::new(writer.as_mut(), origin.spec.limits.snapshot_bytes);
         let saved = instance.machine.snapshot(environment, &mut sink);
-        if sink.overflow {
-            return Err(Trouble::Guest(overflow("snapshot")));
+        let taken = sink.taken(saved);
+        let finished = taken.and_then(|()| writer.finish().map_err(stop));
+        if finished.is_err() {
+            // A call that other replicas do not know of, if it has not poisoned the instance.
+            self.live = None;
         }
-        if let Some(error) = sink.failed {
-            return Err(stop(error));
-        }
-        saved.map_err(|fault| Trouble::of("snapshot", fault))?;
-        let digest = writer.finish().map_err(stop)?;
+        let digest = finished?;
         Ok(SnapshotRef {
             last: entry.id(),
             configuration: header.configuration,

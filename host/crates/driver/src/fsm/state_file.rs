@@ -3,12 +3,14 @@
 use coracle_proto::GroupId;
 use sha2::{Digest as _, Sha256};
 
-use super::history::Stop;
+use super::checkpoint::overflow;
+use super::history::{Stop, Trouble};
 use super::options::{CHUNK_BYTES, MAX_SESSION_RECORD_BYTES, WorkerContext};
 use super::sessions::{Session, Sessions};
 use super::{HeaderError, SnapshotHeader};
 use crate::{
-    Digest, Section, Sink, SnapshotError, SnapshotReader, SnapshotRef, SnapshotWriter, Source,
+    Digest, Fault, Section, Sink, SnapshotError, SnapshotReader, SnapshotRef, SnapshotWriter,
+    Source,
 };
 
 /// Why the session section of a snapshot cannot be read.
@@ -36,9 +38,9 @@ pub(super) struct StateSink<'a> {
     writer: &'a mut dyn SnapshotWriter,
     left: u64,
     /// Set when the guest wrote more than its limit.
-    pub(super) overflow: bool,
+    overflow: bool,
     /// What went wrong with the file, if it did.
-    pub(super) failed: Option<SnapshotError>,
+    failed: Option<SnapshotError>,
 }
 
 impl<'a> StateSink<'a> {
@@ -48,6 +50,17 @@ impl<'a> StateSink<'a> {
             left: limit,
             overflow: false,
             failed: None,
+        }
+    }
+
+    /// What has become of the guest's call, given what it says itself.
+    pub(super) fn taken(self, saved: Result<(), Fault>) -> Result<(), Trouble> {
+        if self.overflow {
+            return Err(Trouble::Guest(overflow("snapshot")));
+        }
+        match self.failed {
+            Some(error) => Err(Trouble::Stop(error.into())),
+            None => saved.map_err(|fault| Trouble::of("snapshot", fault)),
         }
     }
 }

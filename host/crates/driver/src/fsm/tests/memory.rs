@@ -76,9 +76,22 @@ pub(super) struct MemorySnapshots {
     /// Files that are images as well, by digest.
     images: Mutex<BTreeMap<Digest, LogId>>,
     full: AtomicBool,
+    full_at: Arc<Mutex<Option<Stage>>>,
+}
+
+/// How far a file gets before there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    State,
+    End,
 }
 
 impl MemorySnapshots {
+    /// How far the next files get, if not to their end.
+    pub(super) fn set_full_at(&self, stage: Option<Stage>) {
+        *self.full_at.lock().unwrap() = stage;
+    }
+
     /// Whether there is room for no further file.
     pub(super) fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
@@ -126,12 +139,25 @@ impl File {
 #[derive(Debug)]
 struct Writer {
     files: Files,
+    full_at: Arc<Mutex<Option<Stage>>>,
     last: LogId,
     file: File,
 }
 
+impl Writer {
+    fn room(&self, stage: Stage) -> Result<(), SnapshotError> {
+        match *self.full_at.lock().unwrap() == Some(stage) {
+            true => Err(no_room()),
+            false => Ok(()),
+        }
+    }
+}
+
 impl SnapshotWriter for Writer {
     fn write(&mut self, section: Section, bytes: &[u8]) -> Result<(), SnapshotError> {
+        if section == Section::State {
+            self.room(Stage::State)?;
+        }
         let section = self.file.sections.entry(section as u8).or_default();
         section.extend(bytes);
         Ok(())
@@ -143,6 +169,7 @@ impl SnapshotWriter for Writer {
     }
 
     fn finish(self: Box<Self>) -> Result<Digest, SnapshotError> {
+        self.room(Stage::End)?;
         let digest = self.file.digest();
         self.files.lock().unwrap().insert(self.last, self.file);
         Ok(digest)
@@ -188,13 +215,11 @@ impl Snapshots for MemorySnapshots {
         header: &[u8],
     ) -> Result<Box<dyn SnapshotWriter>, SnapshotError> {
         if self.full.load(Ordering::SeqCst) {
-            return Err(SnapshotError::Io {
-                context: "writing in memory".into(),
-                source: std::io::ErrorKind::StorageFull.into(),
-            });
+            return Err(no_room());
         }
         Ok(Box::new(Writer {
             files: Arc::clone(&self.files),
+            full_at: Arc::clone(&self.full_at),
             last,
             file: File {
                 header: header.to_vec(),
@@ -235,6 +260,13 @@ impl Snapshots for MemorySnapshots {
     fn discard(&self, _: GroupId, snapshot: &SnapshotRef) -> Result<(), SnapshotError> {
         self.files.lock().unwrap().remove(&snapshot.last);
         Ok(())
+    }
+}
+
+fn no_room() -> SnapshotError {
+    SnapshotError::Io {
+        context: "writing in memory".into(),
+        source: std::io::ErrorKind::StorageFull.into(),
     }
 }
 

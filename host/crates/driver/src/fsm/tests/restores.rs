@@ -1,5 +1,6 @@
 //! Restoring a running state machine from an image; disks that are damaged or full.
 
+use super::memory::Stage;
 use super::rig::{GROUP, Rig, ok, outcome};
 use crate::fsm::WorkerState;
 use crate::task::{Answer, HostEntry, NotApplied, Outcome, Report, Task};
@@ -191,6 +192,31 @@ fn a_checkpoint_without_room_waits_and_is_taken_when_there_is_some() {
     assert_eq!(outcome(answers[0].1.clone()), Outcome::Done);
     assert_eq!(rig.apply(behind, 1).len(), 1);
     assert_eq!(rig.ask("get a"), "12");
+}
+
+#[test]
+fn a_checkpoint_whose_file_has_no_room_is_taken_again_by_an_instance_that_was_never_asked() {
+    for stage in [Stage::State, Stage::End] {
+        let mut rig = Rig::created(&[]);
+        rig.commands(&["put a 1"]);
+        let mut elsewhere = rig.twin();
+        rig.snapshots.set_full_at(Some(stage));
+        let position = rig.append_host(&HostEntry::Checkpoint);
+        assert_eq!(rig.apply(position, 1), []);
+        let state = rig.status().state;
+        assert!(
+            matches!(state, WorkerState::WaitingForRoom { .. }),
+            "{state:?}"
+        );
+
+        rig.snapshots.set_full_at(None);
+        rig.worker.push(Task::Retry);
+        let answers = rig.run();
+
+        assert_eq!(outcome(answers[0].1.clone()), Outcome::Done, "{stage:?}");
+        elsewhere.checkpoint();
+        assert_eq!(rig.status().chain, elsewhere.status().chain, "{stage:?}");
+    }
 }
 
 #[test]
