@@ -22,6 +22,10 @@ use super::membership::{AddressBook, Chores, Follower};
 /// Without any change the node looks again after this long.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// Looks that are left out in a row while nothing is under way, all groups are silent, and nobody
+/// announces anything: a look costs something for every group.
+const MAX_LEFT_OUT: u32 = 8;
+
 /// Time for one step that needs a group's agreement.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,23 +36,52 @@ pub(super) async fn run(shell: Arc<Shell>, mark: Index, book: AddressBook) {
     let mut leading = JoinSet::new();
     let mut chores = Chores::new(&shell, book);
     let mut follower = Follower::default();
+    let mut rest = Rest::default();
     loop {
         chores.heed_refusals(&shell);
         chores.tell_address(&shell);
         let system = shell.views.get(GroupId::SYSTEM);
-        if let Some(applied) = system.and_then(|status| trusted(&status, mark))
+        if !rest.may_leave_out()
+            && let Some(applied) = system.and_then(|status| trusted(&status, mark))
             && let Some(hosted) = hosted(&shell).await
         {
+            let silent = are_silent(&hosted);
             let wanted = shell.directory.state();
             let keep = chores.follow(&shell, &wanted, &hosted);
             follower.follow(&shell, &wanted, &hosted, &keep);
             reconcile(&shell, applied, wanted, hosted, &mut leading);
+            rest.settled = silent && chores.is_idle() && follower.is_idle() && leading.is_empty();
         }
         let quiet = tokio::time::timeout(INTERVAL, changes.changed()).await;
         if matches!(quiet, Ok(Err(_))) || shell.is_stopping() {
             return;
         }
+        if quiet.is_ok() {
+            rest = Rest::default();
+        }
     }
+}
+
+/// Which looks may be left out.
+#[derive(Debug, Default)]
+struct Rest {
+    /// The last look found nothing to do.
+    settled: bool,
+    left_out: u32,
+}
+
+impl Rest {
+    fn may_leave_out(&mut self) -> bool {
+        let may = self.settled && self.left_out < MAX_LEFT_OUT;
+        self.left_out = if may { self.left_out + 1 } else { 0 };
+        may
+    }
+}
+
+/// Group 0 never is.
+fn are_silent(hosted: &BTreeMap<GroupId, GroupStatus>) -> bool {
+    let mut fsms = hosted.values().filter(|it| it.group != GroupId::SYSTEM);
+    fsms.all(|status| status.raft.quiet)
 }
 
 /// Up to where the directory may be believed, if at all. A replica of group 0 that is halted or
@@ -103,7 +136,8 @@ fn reconcile(
         }
     }
     while leading.try_join_next().is_some() {}
-    if leading.is_empty() {
+    let owes = |fsm: &Fsm| owes(shell, fsm, &hosted);
+    if leading.is_empty() && wanted.fsms.values().any(owes) {
         // It waits for other nodes: new fsms must not wait with it.
         leading.spawn(lead(Arc::clone(shell), wanted, hosted));
     }
@@ -123,6 +157,14 @@ fn is_starting(shell: &Shell, group: GroupId) -> bool {
         .is_none_or(|status| matches!(status.state, WorkerState::Starting))
 }
 
+/// Whether this node leads the group and has to tell the directory something.
+fn owes(shell: &Shell, fsm: &Fsm, hosted: &BTreeMap<GroupId, GroupStatus>) -> bool {
+    let mut status = hosted.get(&fsm.group).into_iter();
+    let leads = status.any(|status| status.raft.role == Role::Leader);
+    let spec = || shell.views.get(fsm.group).and_then(|status| status.spec);
+    leads && (fsm.retiring || spec().is_some_and(|spec| spec.plugin != fsm.plugin))
+}
+
 /// What the leader of each group owes the directory.
 async fn lead(
     shell: Arc<Shell>,
@@ -130,10 +172,8 @@ async fn lead(
     hosted: BTreeMap<GroupId, GroupStatus>,
 ) {
     for (name, fsm) in &wanted.fsms {
-        let leads = hosted
-            .get(&fsm.group)
-            .is_some_and(|status| status.raft.role == Role::Leader);
-        let Some(status) = shell.views.get(fsm.group).filter(|_| leads) else {
+        let owes = owes(&shell, fsm, &hosted);
+        let Some(status) = shell.views.get(fsm.group).filter(|_| owes) else {
             continue;
         };
         let result = if fsm.retiring {
@@ -241,6 +281,19 @@ mod tests {
             totals: Totals::default(),
             memory_bytes: 0,
         }
+    }
+
+    #[test]
+    fn looks_are_left_out_only_while_there_is_nothing_to_do_and_never_for_long() {
+        let mut busy = Rest::default();
+        assert!((0..100).all(|_| !busy.may_leave_out()));
+        let mut settled = Rest {
+            settled: true,
+            ..Rest::default()
+        };
+        let looks: Vec<bool> = (0..18).map(|_| !settled.may_leave_out()).collect();
+        assert_eq!(looks.iter().filter(|look| **look).count(), 2);
+        assert!(!looks[0] && looks[MAX_LEFT_OUT as usize]);
     }
 
     #[test]

@@ -111,6 +111,16 @@ impl Chores {
         }
     }
 
+    /// Whether nothing is under way and nothing waits for its time.
+    pub(in super::super) fn is_idle(&self) -> bool {
+        let tasks = [&self.telling, &self.working, &self.fetching];
+        tasks.iter().all(|tasks| tasks.is_empty())
+            && !self.moved
+            && self.leaderless.is_none()
+            && self.caught_up.is_empty()
+            && self.gone.is_empty()
+    }
+
     /// Follows the directory. Answers which nodes stay members of group 0 a little longer.
     pub(in super::super) fn follow(
         &mut self,

@@ -42,8 +42,13 @@ struct Busy {
 }
 
 impl Busy {
-    /// Forgets those that are done; says whether this group may have something done.
+    /// Whether this group may have something done.
     fn may_begin(&mut self, group: GroupId, limit: usize) -> bool {
+        self.forget_ended();
+        self.tasks.len() < limit && !self.groups.contains(&group)
+    }
+
+    fn forget_ended(&mut self) {
         while let Some(ended) = self.tasks.try_join_next() {
             match ended {
                 Ok(group) => {
@@ -53,7 +58,6 @@ impl Busy {
                 Err(_) => self.groups.clear(),
             }
         }
-        self.tasks.len() < limit && !self.groups.contains(&group)
     }
 
     fn begin(&mut self, group: GroupId, task: impl Future<Output = ()> + Send + 'static) {
@@ -66,6 +70,11 @@ impl Busy {
 }
 
 impl Follower {
+    /// Whether nothing is under way; what has ended since the last look counts as under way.
+    pub(in super::super) fn is_idle(&self) -> bool {
+        self.steps.tasks.is_empty() && self.reports.tasks.is_empty()
+    }
+
     /// Begins the next step of each group that this node leads. `keep`: nodes that stay members of
     /// group 0 a little longer.
     pub(in super::super) fn follow(
@@ -75,6 +84,8 @@ impl Follower {
         hosted: &BTreeMap<GroupId, GroupStatus>,
         keep: &BTreeSet<NodeId>,
     ) {
+        self.steps.forget_ended();
+        self.reports.forget_ended();
         if let Some(system) = hosted.get(&GroupId::SYSTEM) {
             let mut wanted = state.wanted_system();
             if !wanted.voters.is_empty() {
