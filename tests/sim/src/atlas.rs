@@ -42,6 +42,14 @@ impl Atlas {
         }
     }
 
+    /// All of the voters `1..=nodes`.
+    pub(crate) fn all(nodes: u64) -> Self {
+        Self {
+            nodes: (1..=nodes).collect(),
+            unbounded: true,
+        }
+    }
+
     /// Whether the disk of this node may be damaged.
     pub(crate) fn allows(&self, node: u64) -> bool {
         self.nodes.contains(&node)

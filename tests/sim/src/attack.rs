@@ -231,6 +231,22 @@ pub enum Attack {
         /// Where it fails, if it does.
         fails: Option<Failure>,
     },
+    /// A user takes the newest snapshot of a group away.
+    Export {
+        /// From which node.
+        node: u64,
+        /// Which group.
+        group: u64,
+    },
+    /// A group is restored from a snapshot that was taken away from it or from another group.
+    Restore {
+        /// Of whom it is asked.
+        node: u64,
+        /// Which group.
+        group: u64,
+        /// Which snapshot, modulo how many there are.
+        image: u64,
+    },
 }
 
 /// What a disk is asked to do.
@@ -242,6 +258,8 @@ pub enum DiskOperation {
     FlippedRead,
     /// To write.
     Write,
+    /// To write; it lands elsewhere in the file.
+    MisdirectedWrite,
     /// To sync; what was to be synced is dropped.
     Sync,
 }
@@ -343,6 +361,7 @@ impl Attack {
                 DiskOperation::Read => "read error",
                 DiskOperation::FlippedRead => "bit flip on read",
                 DiskOperation::Write => "write error",
+                DiskOperation::MisdirectedWrite => "misdirected write",
                 DiskOperation::Sync => "sync error",
             },
             Self::Full { .. } => "full disk",
@@ -351,6 +370,10 @@ impl Attack {
                 ..
             } => "bit flip in a snapshot",
             Self::Flip { .. } => "bit flip at rest",
+            Self::Lie {
+                file: FileKind::Snapshot,
+                ..
+            } => "lying sync of snapshots",
             Self::Lie { .. } => "lying sync",
             Self::SlowDisk { .. } => "slow disk",
             Self::HungDisk { .. } => "hung disk",
@@ -367,6 +390,8 @@ impl Attack {
             Self::ForgetLeader { .. } => "leader forgotten",
             Self::Priority { .. } => "priority",
             Self::Upgrade { .. } => "upgrade",
+            Self::Export { .. } => "export",
+            Self::Restore { .. } => "restore",
         }
     }
 }

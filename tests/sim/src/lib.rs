@@ -33,6 +33,7 @@ mod process;
 mod random;
 pub mod settings;
 pub mod speed;
+mod survive;
 pub mod tape;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ use coracle_driver::{Digest, Limits, MachineSpec};
 
 pub use invariants::Violation;
 pub use plan::Plan;
+pub use survive::{prepare, survive};
 pub use tape::Tape;
 pub use total::Total;
 pub use world::{Summary, count_requests, record, recorded, replay, run, witness};

@@ -11,10 +11,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use coracle_sim::invariants::violated;
 use coracle_sim::minimise::minimise;
 use coracle_sim::plan::Storage;
 use coracle_sim::{
-    Plan, Summary, Tape, Total, Violation, record, recorded, replay, run, speed, witness,
+    Plan, Summary, Tape, Total, Violation, prepare, record, recorded, replay, run, speed, survive,
+    witness,
 };
 
 const USAGE: &str = "\
@@ -78,9 +80,7 @@ fn main() -> ExitCode {
         }
     };
     // The log contains what redb panics about on damaged files; everything else is a violation.
-    if !arguments.trace {
-        std::panic::set_hook(Box::new(|_| {}));
-    }
+    prepare(!arguments.trace);
     let done = if let Some(seed) = arguments.seed {
         one(seed, &arguments)
     } else if let Some(seed) = arguments.minimise {
@@ -144,8 +144,12 @@ fn one(seed: u64, arguments: &Arguments) -> Result<(), String> {
         let (_, lines) = witness(Plan::of(seed));
         std::fs::write(file, lines).map_err(|error| format!("{file}: {error}"))?;
     }
-    let summary = attempt(seed, arguments)?;
-    println!("seed {seed}: {summary:#?}");
+    match attempt(seed, arguments)? {
+        Some(summary) => println!("seed {seed}: {summary:#?}"),
+        None => {
+            println!("seed {seed}: cut short by the log's engine, which would have ended a node")
+        }
+    }
     Ok(())
 }
 
@@ -178,7 +182,8 @@ fn many(arguments: &Arguments) -> Result<(), String> {
             break;
         }
         match attempt(seed, arguments) {
-            Ok(summary) => total.add(&summary),
+            Ok(Some(summary)) => total.add(&summary),
+            Ok(None) => total.cut_short(),
             Err(line) if arguments.keep_going => {
                 eprintln!("FAILED {line}");
                 failed.push(seed);
@@ -205,18 +210,27 @@ fn many(arguments: &Arguments) -> Result<(), String> {
     }
 }
 
-/// Runs a seed, twice if wanted; the error is a line for people.
-fn attempt(seed: u64, arguments: &Arguments) -> Result<Summary, String> {
+/// Runs a seed, twice if wanted; the error is a line for people. `None`: redb would have ended the
+/// process, because of what was done to a disk.
+fn attempt(seed: u64, arguments: &Arguments) -> Result<Option<Summary>, String> {
     let again = format!("replay: coracle-sim --seed {seed} --trace");
     let once = |trace| {
-        let result = run(Plan::of(seed), trace);
-        result.map_err(|violation| format!("seed {seed}: {violation}; {again}"))
+        let plan = Plan::of(seed);
+        let harmed = plan.faults.harms_disks();
+        let result = survive(move || run(plan, trace));
+        match result {
+            Some(outcome) => outcome.map(Some),
+            None if harmed => Ok(None),
+            None => violated("no panic", "the log's engine panics on a sound disk").map(|()| None),
+        }
+        .map_err(|violation| format!("seed {seed}: {violation}; {again}"))
     };
     let summary = once(arguments.trace)?;
     if arguments.twice {
         let second = once(false)?;
         if second != summary {
-            let (first, second) = (summary.digest, second.digest);
+            let digest = |it: &Option<Summary>| it.as_ref().map_or(0, |it| it.digest);
+            let (first, second) = (digest(&summary), digest(&second));
             return Err(format!(
                 "seed {seed}: two runs differ: {first:016x}, {second:016x}"
             ));

@@ -17,6 +17,7 @@ pub(crate) struct Nemesis {
     random: Random,
     faults: Faults,
     nodes: u64,
+    groups: u64,
     /// Nodes whose disks may be damaged.
     damageable: Vec<u64>,
     /// Nodes that may yet lose their disk as a whole.
@@ -52,6 +53,7 @@ enum Kind {
     Members,
     Leadership,
     Upgrade,
+    Import,
 }
 
 impl Nemesis {
@@ -61,6 +63,7 @@ impl Nemesis {
             random,
             faults: plan.faults.clone(),
             nodes: plan.all_nodes(),
+            groups: plan.groups,
             damageable: plan.atlas.nodes.iter().copied().collect(),
             wipeable: plan.atlas.nodes.iter().copied().collect(),
             interval: plan.fault_interval,
@@ -111,8 +114,11 @@ impl Nemesis {
             Kind::Power => self.power(node, time),
             Kind::Full => Attack::Full {
                 node,
-                slack: self.random.below(64 << 10),
-                time,
+                slack: match self.random.chance(500) {
+                    true => 0,
+                    false => self.random.below(64 << 10),
+                },
+                time: time * 2,
             },
             Kind::DiskError | Kind::Flip | Kind::Lie => self.damage(kind, time)?,
             Kind::Wipe => self.wipe()?,
@@ -135,6 +141,7 @@ impl Nemesis {
             Kind::Members => self.members(leader.unwrap_or(node)),
             Kind::Leadership => self.leadership(node, leader.unwrap_or(node)),
             Kind::Upgrade => self.upgrade(leader.unwrap_or(node)),
+            Kind::Import => self.import(node, leader.unwrap_or(node)),
             Kind::Alarm if self.random.chance(500) => Attack::Campaign { node },
             Kind::Alarm => Attack::Alarm {
                 node,
@@ -156,6 +163,8 @@ impl Nemesis {
             (Kind::Power, faults.power),
             (Kind::DiskError, faults.disk_error),
             (Kind::Full, faults.full),
+            // Many find that the log needs no more room just now.
+            (Kind::Full, faults.full),
             (Kind::Flip, faults.flip),
             (Kind::Lie, faults.lie),
             (Kind::Slow, faults.slow),
@@ -172,6 +181,7 @@ impl Nemesis {
             (Kind::Members, faults.members),
             (Kind::Leadership, faults.leadership && several),
             (Kind::Upgrade, faults.upgrade),
+            (Kind::Import, faults.import),
         ];
         let allowed = allowed.into_iter().filter(|(_, allowed)| *allowed);
         allowed.map(|(kind, _)| kind).collect()
@@ -263,13 +273,14 @@ impl Nemesis {
                 kind: *self.random.pick(&[
                     DiskOperation::Read,
                     DiskOperation::Write,
+                    DiskOperation::MisdirectedWrite,
                     DiskOperation::Sync,
                     DiskOperation::Sync,
                 ]),
             },
             Kind::Lie => Attack::Lie {
                 node,
-                file: witness,
+                file: *self.random.pick(&[witness, witness, FileKind::Snapshot]),
                 time,
             },
             _ if self.random.chance(250) => Attack::DiskError {
@@ -347,6 +358,19 @@ impl Nemesis {
             _ => Attack::Transfer {
                 node: leader,
                 to: Some(self.any()),
+            },
+        }
+    }
+
+    /// Snapshots are taken away, and what was taken comes back.
+    fn import(&mut self, node: u64, leader: u64) -> Attack {
+        let group = self.random.between(1, self.groups);
+        match self.random.chance(500) {
+            true => Attack::Export { node, group },
+            false => Attack::Restore {
+                node: leader,
+                group,
+                image: self.random.below(16),
             },
         }
     }

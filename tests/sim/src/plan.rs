@@ -13,6 +13,9 @@ pub const MS: u64 = 1_000_000;
 /// One seed in so many is a [duel](Plan::duel), one a [churn](Plan::churn), one a [rot](Plan::rot).
 const SPECIAL_EVERY: u64 = 8;
 
+/// In so many of a thousand rots any disk may be damaged, so that most of them often are.
+const ALL_ROT_PER_MILLE: u64 = 250;
+
 /// Which log the nodes of a run have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Storage {
@@ -79,6 +82,8 @@ pub struct Faults {
     pub leadership: bool,
     /// State machines replaced by others, some of which fail.
     pub upgrade: bool,
+    /// Snapshots that users take away and restore from later.
+    pub import: bool,
 }
 
 /// Everything about one run.
@@ -190,7 +195,8 @@ impl Plan {
     /// nothing else to do: most damage is noticed only when it is read again.
     fn rot(self) -> Self {
         let mut random = Random::new(self.seed ^ 0x0007_0770_d15c_0000);
-        let nodes = self.nodes.max(3);
+        let all = random.chance(ALL_ROT_PER_MILLE);
+        let nodes = if all { 3 } else { self.nodes.max(3) };
         let lie = random.chance(500);
         let faults = Faults {
             kill: true,
@@ -198,6 +204,7 @@ impl Plan {
             disk_error: random.chance(500),
             flip: random.chance(700),
             lie,
+            full: random.chance(300),
             ..Faults::default()
         };
         Self {
@@ -206,7 +213,10 @@ impl Plan {
             groups: 1,
             storage: Storage::Redb,
             safety: 5000 * MS,
-            atlas: Atlas::draw(nodes, &mut random),
+            atlas: match all {
+                true => Atlas::all(nodes),
+                false => Atlas::draw(nodes, &mut random),
+            },
             fault_interval: 120 * MS,
             settings: Settings {
                 anchor_commits: faults.anchor_commits(),
@@ -277,6 +287,11 @@ impl Faults {
         }
     }
 
+    /// Whether disks may give back what was not written to them.
+    pub fn harms_disks(&self) -> bool {
+        self.flip || self.lie || self.disk_error
+    }
+
     /// Without what makes a disk lose what it has promised to keep.
     fn without_damage(self) -> Self {
         Self {
@@ -319,5 +334,6 @@ fn faults(random: &mut Random) -> Faults {
         members,
         leadership: rate(&[0, 1]) == 1,
         upgrade: rate(&[0, 0, 1]) == 1,
+        import: rate(&[0, 0, 1]) == 1,
     }
 }

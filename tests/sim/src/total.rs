@@ -14,6 +14,7 @@ const HOUR: f64 = 3600e9;
 #[derive(Debug, Default)]
 pub struct Total {
     seeds: u64,
+    cut_short: u64,
     time: u64,
     delivered: u64,
     commits: u64,
@@ -40,6 +41,12 @@ impl Total {
         }
     }
 
+    /// One more run, which the log's engine has cut short.
+    pub fn cut_short(&mut self) {
+        self.seeds += 1;
+        self.cut_short += 1;
+    }
+
     /// The sums in one line.
     pub fn line(&self, elapsed: Duration) -> String {
         let hours = self.time as f64 / HOUR;
@@ -47,9 +54,14 @@ impl Total {
         let rate = self.delivered as f64 / seconds.max(0.001);
         let faults: u64 = self.faults.values().sum();
         format!(
-            "{} seeds, {hours:.2} h simulated, {faults} faults, {} messages ({rate:.0}/s), {} commits, \
+            "{} seeds ({} cut short by the log's engine), {hours:.2} h simulated, {faults} faults, {} messages ({rate:.0}/s), {} commits, \
              {} entries, {} operations in {seconds:.1} s",
-            self.seeds, self.delivered, self.commits, self.committed, self.operations
+            self.seeds,
+            self.cut_short,
+            self.delivered,
+            self.commits,
+            self.committed,
+            self.operations
         )
     }
 

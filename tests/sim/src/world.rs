@@ -3,6 +3,7 @@
 mod attacks;
 mod disks;
 mod heals;
+mod imports;
 mod liveness;
 mod members;
 mod nodes;
@@ -30,6 +31,7 @@ use crate::random::Random;
 use crate::tape::Tape;
 use crate::trace::Trace;
 use crate::witness::Witness;
+use imports::Imports;
 use members::Administrator;
 use nodes::Retain;
 use replace::Replacement;
@@ -37,6 +39,10 @@ use transfer::Transfer;
 
 /// Events of one run, beyond which it counts as not live.
 const MAX_EVENTS: u64 = 5_000_000;
+
+/// Actions that wait in the queue, beyond which a run would eat the machine's memory: more than a hundred
+/// times what the busiest runs need. All else that a run keeps grows by events only.
+const MAX_QUEUED: usize = 500_000;
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,6 +176,7 @@ pub(crate) struct World {
     retains: BTreeMap<NodeId, VecDeque<Retain>>,
     /// What the administrator waits for.
     administrator: Administrator,
+    imports: Imports,
     /// Until then new leaders are killed.
     hunt_until: u64,
     /// Faults are over.
@@ -260,6 +267,7 @@ impl World {
             replacements: Vec::new(),
             retains: BTreeMap::new(),
             administrator: Administrator::default(),
+            imports: Imports::default(),
             hunt_until: 0,
             healed: false,
             resting: false,
@@ -323,6 +331,12 @@ impl World {
         self.now = at;
         if self.trace.events() > MAX_EVENTS {
             return violated("liveness", "too many events");
+        }
+        if self.queue.len() > MAX_QUEUED {
+            return violated(
+                "bounded memory",
+                format!("{} actions wait", self.queue.len()),
+            );
         }
         self.perform(action)
     }

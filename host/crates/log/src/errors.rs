@@ -1,5 +1,6 @@
 //! Making [`LogError`]s.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -34,13 +35,32 @@ pub(crate) fn refused(context: &str, reason: impl Into<String>) -> LogError {
     }
 }
 
+thread_local! {
+    /// Panics while something is [`contained`]; `None` outside.
+    static PANICS: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// For a panic hook, which asks once per panic: whether redb panics again while it unwinds from a
+/// panic on a damaged log. Rust then ends the process, whatever the caller would have done; the hook is the last
+/// that can say why.
+pub fn engine_cannot_unwind() -> bool {
+    PANICS.with(|panics| {
+        let now = panics.get().map(|before| before + 1);
+        panics.set(now);
+        now.is_some_and(|now| now > 1)
+    })
+}
+
 /// redb panics on some damaged files (measured: 87 of 200 seeds with a lying disk). What it was
 /// doing is lost then, the node is not.
 pub(crate) fn contained<T>(
     context: &str,
     work: impl FnOnce() -> Result<T, LogError>,
 ) -> Result<T, LogError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+    let outer = PANICS.replace(Some(0));
+    let result = catch_unwind(AssertUnwindSafe(work));
+    PANICS.set(outer);
+    result.unwrap_or_else(|panic| {
         let message = panic
             .downcast_ref::<String>()
             .map(String::as_str)

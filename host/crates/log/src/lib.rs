@@ -37,6 +37,7 @@ mod space;
 mod store;
 mod table;
 
+pub use errors::engine_cannot_unwind;
 pub use images::{Inspected, SnapshotInfo, inspect_snapshot};
 pub use memory_disk::{Fault, MemoryDisk};
 pub use options::Options;

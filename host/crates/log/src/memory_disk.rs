@@ -16,6 +16,9 @@ use coracle_driver::{Disk, File};
 /// A power cut tears writes at this size.
 const SECTOR_BYTES: usize = 512;
 
+/// A misdirected write lands at a multiple of this.
+const BLOCK_BYTES: usize = 4096;
+
 /// What goes wrong, once, with the operation it is set for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -31,6 +34,8 @@ pub enum Fault {
     Sync,
     /// The next read gives one wrong bit; what is stored is right.
     ReadFlip,
+    /// The next write lands at another block of its file, and not where it should.
+    Misdirect,
 }
 
 /// The disk. Clones share it.
@@ -52,7 +57,10 @@ struct State {
     fault: Option<(u64, Fault)>,
     /// The next read of bytes gives one wrong bit.
     flip_next: bool,
-    lying: Option<u64>,
+    /// The next write of bytes lands elsewhere.
+    misdirect_next: bool,
+    misdirected: u64,
+    lying: Option<PathBuf>,
     capacity: Option<u64>,
     syncs: u64,
     written_bytes: u64,
@@ -133,7 +141,7 @@ impl MemoryDisk {
     pub fn clear_fault(&self) {
         let mut state = self.state();
         state.fault = None;
-        state.flip_next = false;
+        (state.flip_next, state.misdirect_next) = (false, false);
     }
 
     /// An empty disk takes the place of this one; open files die.
@@ -158,10 +166,15 @@ impl MemoryDisk {
         self.state().used_bytes()
     }
 
-    /// From now on syncs of this file succeed without doing anything; `None`: all are honest.
+    /// From now on syncs of this file, or of all files in this folder, succeed without doing
+    /// anything; `None`: all are honest.
     pub fn set_lying(&self, path: Option<&Path>) {
-        let mut state = self.state();
-        state.lying = path.and_then(|path| state.names.get(path).copied());
+        self.state().lying = path.map(Path::to_owned);
+    }
+
+    /// Writes so far that landed elsewhere.
+    pub fn misdirected_writes(&self) -> u64 {
+        self.state().misdirected
     }
 
     /// Bytes that fit; `None`: any number.
@@ -227,7 +240,31 @@ impl State {
         self.life += 1;
         self.dead = false;
         self.fault = None;
-        self.flip_next = false;
+        (self.flip_next, self.misdirect_next) = (false, false);
+    }
+
+    fn lies_to(&self, file: u64) -> bool {
+        let lying = self.lying.iter();
+        let mut names =
+            lying.flat_map(|path| self.names.iter().filter(move |it| it.0.starts_with(path)));
+        names.any(|(_, id)| *id == file)
+    }
+
+    /// Where a write of these bytes really goes, in a file of this length.
+    fn aim(&mut self, at: usize, mut data: Vec<u8>, len: usize) -> Change {
+        let blocks = (len / BLOCK_BYTES) as u64;
+        if blocks < 2 || !std::mem::take(&mut self.misdirect_next) {
+            return Change::Write(at, data);
+        }
+        self.misdirected += 1;
+        let own = (at / BLOCK_BYTES) as u64;
+        let block = match Random(self.operations).below(blocks) {
+            block if block == own => (block + 1) % blocks,
+            block => block,
+        };
+        let elsewhere = block as usize * BLOCK_BYTES;
+        data.truncate(len - elsewhere);
+        Change::Write(elsewhere, data)
     }
 
     fn content(&mut self, path: &Path) -> Option<&mut Content> {
@@ -246,7 +283,7 @@ impl State {
         };
         let hit = match fault {
             Fault::Crash => true,
-            Fault::Write => operation == Operation::Write,
+            Fault::Write | Fault::Misdirect => operation == Operation::Write,
             Fault::Read | Fault::ReadFlip => operation == Operation::Read,
             Fault::Sync => operation == Operation::Sync,
         };
@@ -254,12 +291,15 @@ impl State {
             return Ok(());
         }
         self.fault = None;
-        if fault == Fault::ReadFlip {
-            self.flip_next = true;
-            return Ok(());
+        match fault {
+            Fault::ReadFlip => self.flip_next = true,
+            Fault::Misdirect => self.misdirect_next = true,
+            _ => {
+                self.dead = fault == Fault::Crash;
+                return Err(io::Error::other(format!("simulated fault: {fault:?}")));
+            }
         }
-        self.dead = fault == Fault::Crash;
-        Err(io::Error::other(format!("simulated fault: {fault:?}")))
+        Ok(())
     }
 
     fn change_names(&mut self, bindings: Vec<(PathBuf, Option<u64>)>) {
@@ -480,6 +520,10 @@ impl MemoryFile {
                 Change::SetLen(len) => *len,
             };
             state.reserve(end.saturating_sub(len))?;
+            let change = match change {
+                Change::Write(at, data) => state.aim(at, data, len),
+                change => change,
+            };
             if let Some(content) = state.files.get_mut(&self.id) {
                 content.change(change);
             }
@@ -535,7 +579,7 @@ impl File for MemoryFile {
     fn sync(&self) -> io::Result<()> {
         self.with(Operation::Sync, |state| {
             state.syncs += 1;
-            let lying = state.lying == Some(self.id);
+            let lying = state.lies_to(self.id);
             if let Some(content) = state.files.get_mut(&self.id)
                 && !lying
             {

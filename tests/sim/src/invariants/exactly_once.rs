@@ -1,12 +1,14 @@
 //! Every command has one effect, with one outcome, at one index, however often it was sent. The
 //! outcomes are worked out by a second, naive state machine that applies the committed history.
+//! A restored image takes effects back, and with them what is remembered of them: a command that is sent
+//! again after that has one more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use coracle_driver::FailureClass;
 use coracle_driver::payload::{Body, decode};
 use coracle_driver::task::{Command, Outcome};
+use coracle_driver::{Digest, FailureClass};
 use coracle_history::{Action, Logged, Outcome as Said};
 use coracle_proto::{Entry, EntryKind, GroupId, Index};
 
@@ -22,16 +24,27 @@ const TRAP: &str = "trap";
 #[derive(Debug, Default)]
 pub(super) struct ExactlyOnce {
     created: bool,
-    map: BTreeMap<String, String>,
-    effects: BTreeMap<Name, Effect>,
+    state: State,
+    /// One, or one more after each image that does not know of the one before.
+    effects: BTreeMap<Name, Vec<Effect>>,
     /// State machines that took the place of another, or were to.
     upgrades: u64,
     refused: BTreeSet<Name>,
+    /// What was restored, and where.
+    restored: Vec<(Index, State)>,
     /// All commands since it was created.
     log: Vec<(Index, u32, Command)>,
 }
 
-/// The one effect of a command.
+/// What a snapshot holds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    map: BTreeMap<String, String>,
+    /// Where each key has its effect.
+    sessions: BTreeMap<[u8; 16], Index>,
+}
+
+/// An effect of a command.
 #[derive(Debug)]
 pub(super) struct Effect {
     pub(super) index: Index,
@@ -45,10 +58,10 @@ pub(super) struct Effect {
 /// What becomes of a command at its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It has its effect.
-    First(Name),
-    /// It is a repetition.
-    Again(Name),
+    /// It has its effect, here.
+    First(Name, Index),
+    /// It is a repetition of what has its effect there.
+    Again(Name, Index),
     /// It fails.
     Trap,
 }
@@ -73,7 +86,11 @@ impl Name {
 impl ExactlyOnce {
     /// The next entry of the history. Returns what becomes of its commands, `None` if it is the
     /// host's or there is no state machine.
-    pub(super) fn committed(&mut self, entry: &Entry) -> Result<Option<Vec<Fate>>, Violation> {
+    pub(super) fn committed(
+        &mut self,
+        entry: &Entry,
+        images: &BTreeMap<Digest, State>,
+    ) -> Result<Option<Vec<Fate>>, Violation> {
         if entry.kind != EntryKind::Normal {
             return Ok(Some(Vec::new()));
         }
@@ -94,6 +111,15 @@ impl ExactlyOnce {
                 return Ok(self.created.then_some(fates));
             }
             Body::Activate(_) => self.upgrades += 1,
+            Body::Restore { image, .. } if self.created => {
+                let state = images.get(&image).cloned();
+                let state = state.ok_or_else(|| Violation {
+                    invariant: NAME,
+                    detail: format!("{} restores {image}, which nobody has", entry.id()),
+                })?;
+                self.restored.push((entry.index, state.clone()));
+                self.state = state;
+            }
             Body::Checkpoint | Body::Retire | Body::Restore { .. } => {}
         }
         Ok(None)
@@ -102,9 +128,31 @@ impl ExactlyOnce {
     /// What became of a command.
     pub(super) fn effect(&self, fate: &Fate) -> Option<&Effect> {
         match fate {
-            Fate::First(name) | Fate::Again(name) => self.effects.get(name),
+            Fate::First(name, index) | Fate::Again(name, index) => {
+                let effects = self.effects.get(name)?;
+                effects.iter().find(|effect| effect.index == *index)
+            }
             Fate::Trap => None,
         }
+    }
+
+    /// What a snapshot up to this index holds.
+    pub(super) fn at(&self, index: Index) -> State {
+        let mut state = State::default();
+        let restored = self.restored.iter().filter(|(at, _)| *at <= index);
+        let mut restored = restored.peekable();
+        for (at, _, command) in self.log.iter().filter(|(at, _, _)| *at <= index) {
+            while let Some((_, image)) = restored.next_if(|(before, _)| before < at) {
+                state = image.clone();
+            }
+            state.apply(*at, command);
+        }
+        restored.last().map_or(state, |(_, image)| image.clone())
+    }
+
+    /// Whether a state was ever restored.
+    pub(super) fn is_restored(&self) -> bool {
+        !self.restored.is_empty()
     }
 
     fn command(
@@ -124,47 +172,30 @@ impl ExactlyOnce {
         if !self.created {
             return Ok(None);
         }
+        let first = command.key.and_then(|key| self.state.sessions.get(&key));
+        let first = first.copied();
+        let outcome = self.state.apply(index, &command);
         self.log.push((index, ordinal, command));
-        if text == TRAP {
-            return Ok(Some(Fate::Trap));
-        }
-        let outcome = match (&name, self.effects.get(&name)) {
-            (Name::Key(_), Some(_)) => return Ok(Some(Fate::Again(name))),
-            (Name::Body(_), Some(Effect { index: first, .. })) => {
-                return Err(Violation {
-                    invariant: NAME,
-                    detail: format!("`{text}` takes effect at {first} and at {index}"),
-                });
-            }
-            (_, None) => self.apply(&text),
+        let outcome = match (outcome, first) {
+            (Some(outcome), _) => outcome,
+            (None, Some(first)) => return Ok(Some(Fate::Again(name, first))),
+            (None, None) => return Ok(Some(Fate::Trap)),
         };
+        let effects = self.effects.entry(name.clone()).or_default();
+        if let (Name::Body(_), Some(Effect { index: first, .. })) = (&name, effects.first()) {
+            return Err(Violation {
+                invariant: NAME,
+                detail: format!("`{text}` takes effect at {first} and at {index}"),
+            });
+        }
         let effect = Effect {
             index,
             outcome,
             upgrades: self.upgrades,
             reads: text.starts_with("get "),
         };
-        self.effects.insert(name.clone(), effect);
-        Ok(Some(Fate::First(name)))
-    }
-
-    /// The commands that the simulator's clients use, as `NativeKv` means them.
-    fn apply(&mut self, text: &str) -> Outcome {
-        let Some((key, action)) = Action::parse(text) else {
-            return Outcome::Refused(b"unknown command".to_vec());
-        };
-        let results = action.apply(self.map.get(key).map(String::as_str));
-        match results.value {
-            Some(value) => self.map.insert(key.into(), value),
-            None => self.map.remove(key),
-        };
-        match results.outcome {
-            Said::Done => Outcome::Ok(Vec::new()),
-            Said::Value(value) => Outcome::Ok(value.into_bytes()),
-            Said::Missing => Outcome::Refused(b"no such key".to_vec()),
-            Said::Mismatch => Outcome::Refused(b"cas failed".to_vec()),
-            Said::NotANumber => Outcome::Refused(b"not a number".to_vec()),
-        }
+        effects.push(effect);
+        Ok(Some(Fate::First(name, index)))
     }
 
     /// A client was told this.
@@ -173,19 +204,13 @@ impl ExactlyOnce {
         if text == TRAP && *outcome == Outcome::Failed(FailureClass::Trap) {
             return Ok(());
         }
+        let said = unversioned(&text, outcome);
+        let is_said = |effect: &Effect| effect.index == index && effect.outcome == said;
         match self.effects.get(&Name::of(command)) {
-            Some(effect)
-                if effect.index == index && effect.outcome == unversioned(&text, outcome) =>
-            {
-                Ok(())
-            }
-            Some(Effect {
-                index: at,
-                outcome: ours,
-                ..
-            }) => violated(
+            Some(effects) if effects.iter().any(is_said) => Ok(()),
+            Some(effects) => violated(
                 NAME,
-                format!("`{text}` was called {outcome:?} at {index}, but is {ours:?} at {at}"),
+                format!("`{text}` was called {outcome:?} at {index}, but is {effects:?}"),
             ),
             None => violated(
                 NAME,
@@ -200,7 +225,8 @@ impl ExactlyOnce {
             return Ok(());
         }
         let name = Name::of(command);
-        if let Some(Effect { index: at, .. }) = self.effects.get(&name) {
+        let effect = self.effects.get(&name).and_then(|all| all.first());
+        if let Some(Effect { index: at, .. }) = effect {
             let text = String::from_utf8_lossy(&command.body);
             return violated(
                 NAME,
@@ -221,6 +247,37 @@ impl ExactlyOnce {
             body: String::from_utf8_lossy(&command.body).into_owned(),
         };
         self.log.iter().map(logged).collect()
+    }
+}
+
+impl State {
+    /// The commands that the simulator's clients use, as `NativeKv` means them. `None`: no effect.
+    fn apply(&mut self, index: Index, command: &Command) -> Option<Outcome> {
+        let text = String::from_utf8_lossy(&command.body);
+        if text == TRAP {
+            return None;
+        }
+        if let Some(key) = command.key {
+            if self.sessions.contains_key(&key) {
+                return None;
+            }
+            self.sessions.insert(key, index);
+        }
+        let Some((key, action)) = Action::parse(&text) else {
+            return Some(Outcome::Refused(b"unknown command".to_vec()));
+        };
+        let results = action.apply(self.map.get(key).map(String::as_str));
+        match results.value {
+            Some(value) => self.map.insert(key.into(), value),
+            None => self.map.remove(key),
+        };
+        Some(match results.outcome {
+            Said::Done => Outcome::Ok(Vec::new()),
+            Said::Value(value) => Outcome::Ok(value.into_bytes()),
+            Said::Missing => Outcome::Refused(b"no such key".to_vec()),
+            Said::Mismatch => Outcome::Refused(b"cas failed".to_vec()),
+            Said::NotANumber => Outcome::Refused(b"not a number".to_vec()),
+        })
     }
 }
 

@@ -84,6 +84,8 @@ pub fn violated(invariant: &'static str, detail: impl Into<String>) -> Check {
 #[derive(Debug, Default)]
 pub struct Invariants {
     groups: BTreeMap<GroupId, GroupInvariants>,
+    /// What users keep of snapshots.
+    images: BTreeMap<Digest, exactly_once::State>,
 }
 
 /// The invariants of one group.
@@ -125,6 +127,7 @@ impl Invariants {
         };
         Self {
             groups: (1..=groups).map(group).collect(),
+            images: BTreeMap::new(),
         }
     }
 
@@ -253,10 +256,23 @@ impl Invariants {
 
     /// A node says that everything up to `through` is committed and durable there.
     pub fn committed(&mut self, group: GroupId, at: NodeId, term: Term, through: Index) -> Check {
-        let Some(group) = self.of(group) else {
+        let Some(group) = self.groups.get_mut(&group) else {
             return Ok(());
         };
-        group.committed(at, term, through)
+        group.committed(at, term, through, &self.images)
+    }
+
+    /// A user has a snapshot of this group up to `last`.
+    pub fn exported(&mut self, group: GroupId, image: Digest, last: Index) {
+        if let Some(group) = self.groups.get(&group) {
+            self.images.insert(image, group.exactly_once.at(last));
+        }
+    }
+
+    /// Whether the state of a group was ever replaced by a user's snapshot.
+    pub fn is_restored(&self, group: GroupId) -> bool {
+        let group = self.groups.get(&group);
+        group.is_some_and(|group| group.exactly_once.is_restored())
     }
 
     /// A node says that this configuration is committed.
@@ -363,7 +379,13 @@ impl Invariants {
 }
 
 impl GroupInvariants {
-    fn committed(&mut self, at: NodeId, term: Term, through: Index) -> Check {
+    fn committed(
+        &mut self,
+        at: NodeId,
+        term: Term,
+        through: Index,
+        images: &BTreeMap<Digest, exactly_once::State>,
+    ) -> Check {
         let Some(shadow) = self.shadows.get(&at) else {
             return Ok(());
         };
@@ -375,7 +397,7 @@ impl GroupInvariants {
             self.leader_completeness.committed(term, last.id());
         }
         for entry in &news {
-            let fates = self.exactly_once.committed(entry)?;
+            let fates = self.exactly_once.committed(entry, images)?;
             self.outcome_chain.committed(entry.index, fates);
         }
         Ok(())

@@ -165,7 +165,7 @@ impl OutcomeChain {
             hasher.update([0, 2, FailureClass::Trap as u8]);
             return Some(());
         };
-        if let Fate::Again(_) = fate {
+        if let Fate::Again(..) = fate {
             hasher.update([1]);
             hasher.update(effect.index.to_le_bytes());
         } else {

@@ -188,6 +188,40 @@ fn what_was_called_not_applied_must_not_take_effect() {
 }
 
 #[test]
+fn a_restored_image_takes_back_what_came_after_it_and_what_is_remembered_of_that() {
+    let mut world = cluster(1);
+    let add = || command("add a 1", Some([1; 16]));
+    let said = |world: &mut Invariants, index, value: &str| {
+        let outcome = Outcome::Ok(value.as_bytes().to_vec());
+        world.acknowledged(GROUP, &add(), 0, index, &outcome)
+    };
+    commit(&mut world, &[("add b 1", None)]).unwrap();
+    let image = Digest([5; 32]);
+    world.exported(GROUP, image, 2);
+    commit(&mut world, &[("add a 1", Some(1))]).unwrap();
+    let restore = HostEntry::Restore {
+        image,
+        fresh: false,
+    };
+    commit_payload(&mut world, encode_host(0, [0; 32], &restore)).unwrap();
+    assert!(world.is_restored(GROUP));
+    // It is sent again: once more it is the first.
+    commit(&mut world, &[("add a 1", Some(1))]).unwrap();
+    let (before, after) = (3, 5);
+    assert_eq!(said(&mut world, before, "1"), Ok(()));
+    assert_eq!(said(&mut world, after, "1"), Ok(()));
+    assert_violates(said(&mut world, after, "2"), "exactly once");
+    assert_violates(said(&mut world, 4, "1"), "exactly once");
+
+    let unknown = HostEntry::Restore {
+        image: Digest([6; 32]),
+        fresh: false,
+    };
+    let unknown = commit_payload(&mut world, encode_host(0, [0; 32], &unknown));
+    assert_violates(unknown, "exactly once");
+}
+
+#[test]
 fn a_later_question_must_not_get_an_earlier_answer() {
     let mut acknowledged = Acknowledged::default();
     assert_eq!(acknowledged.command(0, 9), Ok(()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use coracle_driver::Event;
-use coracle_proto::NodeId;
+use coracle_proto::{GroupId, NodeId};
 
 use super::{Action, World};
 use crate::attack::Attack;
@@ -135,6 +135,10 @@ impl World {
                 version,
                 fails,
             } => self.upgrade(NodeId(node), version, fails),
+            Attack::Export { node, group } => self.export(NodeId(node), GroupId(group)),
+            Attack::Restore { node, group, image } => {
+                self.restore(NodeId(node), GroupId(group), image);
+            }
         }
         Ok(())
     }

@@ -24,6 +24,14 @@ impl World {
             } if self.plan.atlas.allows(node) => match kind {
                 DiskOperation::Read => self.doom(node, operations, Fault::Read, &[Harm::Error]),
                 DiskOperation::Write => self.doom(node, operations, Fault::Write, &[Harm::Error]),
+                DiskOperation::MisdirectedWrite => {
+                    self.doom(
+                        node,
+                        operations,
+                        Fault::Misdirect,
+                        &[Harm::Error, Harm::Damage],
+                    );
+                }
                 DiskOperation::Sync => {
                     self.doom(node, operations, Fault::Sync, &[Harm::Error, Harm::Dropped]);
                 }
@@ -135,10 +143,18 @@ impl World {
         let Some(process) = self.processes.get_mut(&node) else {
             return;
         };
-        let Some(path) = path(process, file, 0).filter(|_| process.running.is_some()) else {
+        if process.running.is_none() {
+            return;
+        }
+        let place = match file {
+            // Those that are there were synced long ago.
+            FileKind::Snapshot => Some(PathBuf::from("snapshots")),
+            _ => path(process, file, 0),
+        };
+        let Some(place) = place else {
             return;
         };
-        process.disk.set_lying(Some(&path));
+        process.disk.set_lying(Some(&place));
         process.harms.insert(Harm::Lie);
         self.after(time, Action::LieEnds { node });
     }
@@ -150,8 +166,12 @@ impl World {
         }
         self.stop(node, true, 20 * MS);
         if let Some(process) = self.processes.get_mut(&node) {
+            let before = snapshots(process);
             process.disk.crash(self.random.next());
             process.disk.set_lying(None);
+            if before != snapshots(process) {
+                self.count("snapshot lost to a lying sync");
+            }
         }
     }
 
@@ -178,6 +198,14 @@ impl World {
         };
         latency.max(process.hung_until.saturating_sub(self.now))
     }
+}
+
+/// The snapshot files of a node, by name and length.
+fn snapshots(process: &Process) -> Vec<(PathBuf, usize)> {
+    let files = process.disk.files().into_iter();
+    let files = files.filter(|path| path.starts_with("snapshots"));
+    let len = |path: &PathBuf| process.disk.contents(path).map_or(0, |bytes| bytes.len());
+    files.map(|path| (path.clone(), len(&path))).collect()
 }
 
 fn path(process: &Process, file: FileKind, choice: u64) -> Option<PathBuf> {

@@ -66,6 +66,9 @@ impl World {
             }
             Some(WorkerState::WaitingForSnapshot { .. }) => {
                 self.count("workers without snapshot");
+                if self.bring_images(node) {
+                    self.push(node, group, Task::Retry);
+                }
                 if let Some(snapshot) = self.fetch_snapshot(node, group) {
                     self.count("snapshots fetched");
                     self.tell(node, Event::SnapshotFetched { group, snapshot });

@@ -85,9 +85,17 @@ impl World {
                 Ok(())
             }
             Answer::Applied { outcome, .. } => {
-                self.count(match outcome {
-                    Outcome::Done => "upgrades",
-                    _ => "upgrades failed",
+                let done = *outcome == Outcome::Done;
+                let asked = self.imports.is_asked(ticket);
+                self.count(match asked {
+                    true if done => "states restored",
+                    // Its state machine may not have been created yet.
+                    true if !matches!(outcome, Outcome::HostEntryFailed { .. }) => {
+                        "restores refused"
+                    }
+                    true => return violated("restore", format!("it ends as {outcome:?}")),
+                    false if done => "upgrades",
+                    false => "upgrades failed",
                 });
                 Ok(())
             }

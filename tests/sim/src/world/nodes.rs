@@ -447,9 +447,14 @@ impl World {
             return;
         };
         process.damaged_stops += u64::from(refusal.is_final());
-        if process.damaged_stops > MAX_DAMAGED_STOPS && !process.lost {
-            process.lost = true;
+        let given_up = process.damaged_stops > MAX_DAMAGED_STOPS && !process.lost;
+        process.lost |= given_up;
+        let misdirected = refusal.is_final() && process.disk.misdirected_writes() > 0;
+        if given_up {
             self.count("nodes given up");
+        }
+        if misdirected {
+            self.count("misdirected write found out");
         }
     }
 

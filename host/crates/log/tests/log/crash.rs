@@ -103,6 +103,44 @@ fn a_disk_that_lies_about_syncs_is_found_out_by_the_anchor() {
     }
 }
 
+/// A block that lands elsewhere is missing in one place and too much in another.
+#[test]
+fn a_misdirected_write_is_found_out_or_does_no_harm() {
+    let mut found = 0;
+    for operations in 0..120 {
+        let disk = MemoryDisk::new();
+        let (mut store, _reader) = hosted(&disk);
+        disk.fail_after(operations, Fault::Misdirect);
+        let mut acknowledged = 0;
+        for index in 1..=12 {
+            let write = append(1, entries(1, index..=index, 3000));
+            match store.commit(&[write]) {
+                Ok(()) => acknowledged = index,
+                Err(_) => break,
+            }
+        }
+        disk.restart();
+        drop(store);
+        if disk.misdirected_writes() == 0 {
+            continue;
+        }
+        let opened = open(&disk).and_then(|(store, reader, recovered)| {
+            let last = recovered.groups[&G].initial.last;
+            assert!(last >= acknowledged, "{operations}: {last}");
+            let read = reader.entries(G, 1, last, usize::MAX)?;
+            assert_eq!(read, entries(1, 1..=last, 3000)[..]);
+            drop(store);
+            Ok(())
+        });
+        match opened {
+            Ok(()) => {}
+            Err(LogError::Lost { .. } | LogError::Damaged { .. }) => found += 1,
+            Err(other) => panic!("{operations}: {other}"),
+        }
+    }
+    assert!(found > 0);
+}
+
 #[test]
 fn an_old_copy_of_the_log_is_refused() {
     let disk = MemoryDisk::new();
