@@ -40,7 +40,7 @@ pub(crate) fn short(plugins: &Path, programs: &Path) -> Result<(), Failure> {
     for name in SHORT {
         chaos.args(["--scenario", name]);
     }
-    chaos.args(["--seed", &fresh_seed().to_string()]);
+    chaos.args(["--traces", "--seed", &fresh_seed().to_string()]);
     step("playing a few scenarios with real processes", &mut chaos)
 }
 

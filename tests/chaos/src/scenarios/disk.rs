@@ -115,7 +115,6 @@ fn full_follower(run: &mut Run) -> Result<(), Failure> {
         run.writes(50)?;
         stay_full(run, victim)?;
         empty(run, victim, &filler)?;
-        run.writes(20)?;
         run.caught_up(victim)?;
     }
     Ok(())
@@ -140,7 +139,6 @@ fn full_leader(run: &mut Run) -> Result<(), Failure> {
         })?;
         stay_full(run, victim)?;
         empty(run, victim, &filler)?;
-        run.writes(20)?;
         run.caught_up(victim)?;
     }
     Ok(())
@@ -180,14 +178,27 @@ fn fill(run: &mut Run, id: u64, left: u64) -> Result<PathBuf, Failure> {
     Ok(filler)
 }
 
-/// Gives the room back, and starts the node if it has ended.
+/// Gives the room back, and starts the node if it has ended. One whose log has failed takes a moment
+/// to end: until it has something that was written since, it may.
 fn empty(run: &mut Run, id: u64, filler: &Path) -> Result<(), Failure> {
     std::fs::remove_file(filler).map_err(|error| Failure::harness("empty a disk", error))?;
-    run.check()?;
+    run.writes(20)?;
+    let all = run.cluster.running().into_iter();
+    let applied = all.filter_map(|node| run.status(node).ok());
+    let goal = applied
+        .map(|status| status.applied_index)
+        .max()
+        .unwrap_or(0);
+    run.eventually(&format!("n{id} to go on with room"), |run| {
+        if !run.cluster.is_running(id) {
+            run.start(id).map_err(|failure| failure.to_string())?;
+        }
+        match run.status(id)?.applied_index {
+            index if index >= goal => Ok(()),
+            index => Err(format!("it is at index {index}, the goal is {goal}")),
+        }
+    })?;
     run.may_end.remove(&id);
-    if !run.cluster.is_running(id) {
-        run.start(id)?;
-    }
     Ok(())
 }
 
