@@ -31,6 +31,7 @@ fn is(image: &Image, found: Option<&RecoveredGroup>) -> bool {
     };
     let snapshot = found.floor.snapshot.as_ref();
     image.hosted
+        && image.born == found.born
         && image.hard_state == found.initial.hard_state
         && image.floor == found.initial.floor
         && image.snapshot == snapshot.map_or(LogId::default(), |snapshot| snapshot.last)

@@ -155,6 +155,29 @@ fn what_is_durable_is_found_again_or_recovery_is_violated() {
     assert_violates(world.recovered(GROUP, NodeId(1), None), "recovery");
 }
 
+/// Found by seed 8000307: both logs were empty, and the older replica was taken for the younger.
+#[test]
+fn a_replica_that_took_the_place_of_another_is_found_as_itself() {
+    let mut world = cluster(1);
+    host(&mut world, 1);
+    let younger = write(WriteKind::Host {
+        floor: floor(),
+        born: 18,
+    });
+    let nothing = || found(0, 0);
+    let reborn = |born| RecoveredGroup {
+        initial: Initial::default(),
+        born,
+        ..nothing()
+    };
+    world.crashed(NodeId(1), &[younger]);
+    let recovered = world.recovered(GROUP, NodeId(1), Some(&reborn(18)));
+    assert_eq!(recovered, Ok(()));
+    world.crashed(NodeId(1), &[]);
+    let older = world.recovered(GROUP, NodeId(1), Some(&reborn(0)));
+    assert_violates(older, "recovery");
+}
+
 #[test]
 fn a_command_has_one_effect_with_one_outcome() {
     let mut world = cluster(1);
