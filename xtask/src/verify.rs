@@ -28,6 +28,11 @@ pub(crate) fn run() -> Result<(), Failure> {
         &mut model("fmt --all --check")?,
     )?;
     step("linting the model", &mut model(lint)?)?;
+    let mutants = "-p coracle-mutants --all-targets --features coracle-mutants/mutants";
+    step(
+        "linting what only exists with the deliberate bugs",
+        &mut cargo(&format!("clippy {mutants} -- -D warnings")),
+    )?;
     let components = "-p coracle-guest -p hostile -p hostile-describe-trap";
     let how = "--target wasm32-wasip2 --profile plugin -- -D warnings";
     step(
