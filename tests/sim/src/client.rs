@@ -4,7 +4,7 @@
 mod load;
 mod outcome;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use coracle_driver::Reply;
@@ -83,6 +83,8 @@ pub(crate) struct Client {
     late: BTreeMap<Ticket, u64>,
     /// The last index that it knows of.
     seen: BTreeMap<GroupId, Index>,
+    /// What it has to ask next.
+    owed: VecDeque<(GroupId, Kind)>,
     /// Values as it saw them last.
     values: BTreeMap<(GroupId, String), String>,
     /// Operations that ended well.
@@ -127,6 +129,7 @@ impl Client {
             recorder: Recorder::new(id),
             late: BTreeMap::new(),
             seen: BTreeMap::new(),
+            owed: VecDeque::new(),
             values: BTreeMap::new(),
             done: 0,
         }

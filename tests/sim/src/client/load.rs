@@ -29,6 +29,8 @@ pub(super) struct Operation {
     pub(super) floor: Index,
     /// It was answered, and is sent once more.
     pub(super) again: bool,
+    /// It proves that its group is well.
+    pub(super) owed: bool,
     /// Where its query is asked.
     pub(super) node: NodeId,
     /// What a stale query must see.
@@ -57,10 +59,25 @@ pub(super) enum Kind {
 }
 
 impl Client {
+    /// From now on it owes a write and a linearizable read for every group.
+    pub(crate) fn must_prove(&mut self, groups: impl Iterator<Item = GroupId>) {
+        let both = |group| [Kind::Keyed, Kind::Read(ReadMode::Index)].map(|kind| (group, kind));
+        self.owed = groups.flat_map(both).collect();
+    }
+
+    /// Whether it owes some of them.
+    pub(crate) fn owes(&self) -> bool {
+        !self.owed.is_empty() || self.operation.as_ref().is_some_and(|it| it.owed)
+    }
+
     pub(super) fn begin(&mut self, now: u64, invariants: &Invariants) -> Operation {
         self.number += 1;
-        let group = GroupId(self.random.between(1, self.groups));
-        let kind = self.kind();
+        let owed = self.owed.pop_front();
+        let group = match owed {
+            Some((group, _)) => group,
+            None => GroupId(self.random.between(1, self.groups)),
+        };
+        let kind = owed.map_or_else(|| self.kind(), |(_, kind)| kind);
         let letter = *self.random.pick(&['a', 'b', 'c']);
         let key = format!("{letter}{}", now / GENERATION);
         self.values.retain(|(_, other), _| other[1..] == key[1..]);
@@ -73,6 +90,7 @@ impl Client {
             id: None,
             floor: invariants.acknowledged_index(group),
             again: false,
+            owed: owed.is_some(),
             node: match self.random.chance(500) {
                 true => self.target,
                 false => NodeId(self.random.between(1, self.nodes)),
@@ -86,7 +104,10 @@ impl Client {
             point: None,
         };
         if kind != Kind::Trap {
-            operation.action = self.action(letter, &operation);
+            operation.action = match (operation.owed, kind) {
+                (true, Kind::Keyed) => Action::Put((self.number << 8 | self.id).to_string()),
+                _ => self.action(letter, &operation),
+            };
             let (key, action) = (&operation.key, operation.action.clone());
             let id = self.invoke(now, group, key, action, kind == Kind::Keyed);
             operation.id = Some(id);

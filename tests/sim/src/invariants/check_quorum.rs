@@ -27,11 +27,12 @@ struct Reign {
     term: Term,
     /// Its clock at its last turn.
     now: Instant,
-    /// How long it has been leading. A pause counts as one election timeout: it ends with one look.
+    /// How long it has been leading. A pause counts as one election timeout.
     awake: Duration,
     /// When somebody was last heard, on that scale.
     heard: BTreeMap<ReplicaId, Duration>,
-    /// Since then a quorum by this configuration is asked for.
+    /// Since then a quorum by this configuration is asked for. A pause begins it anew: when the
+    /// last look before it was is not known, and the next one comes a timer later.
     since: Duration,
     configuration: Index,
     /// The group has fallen silent, and nobody has to be heard.
@@ -85,8 +86,12 @@ impl CheckQuorum {
     /// A node begins a turn.
     pub(super) fn takes(&mut self, at: NodeId, now: Instant) {
         if let Some(reign) = self.leaders.get_mut(&at) {
-            reign.awake += now.since(reign.now).min(self.election_timeout);
+            let passed = now.since(reign.now);
+            reign.awake += passed.min(self.election_timeout);
             reign.now = now;
+            if passed > self.election_timeout / 2 {
+                reign.since = reign.awake;
+            }
         }
     }
 

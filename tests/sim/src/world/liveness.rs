@@ -44,7 +44,8 @@ impl World {
         Ok(())
     }
 
-    /// Runs until all clients have got on and all replicas agree.
+    /// Runs until every group has taken a new write and answered a linearizable read, all clients
+    /// have got on, and all replicas agree.
     pub(super) fn converge(&mut self) -> Check {
         let goals: Vec<_> = self
             .clients
@@ -61,9 +62,14 @@ impl World {
         if self.plan.atlas.unbounded && self.processes.values().any(Process::is_damaged) {
             return self.run_until(self.now + HOPELESS);
         }
+        let groups = self.group_ids();
+        if let Some(client) = self.clients.first_mut() {
+            client.must_prove(groups);
+        }
         loop {
             let waits = self.clients.iter().zip(&goals);
-            let waits = waits.filter(|(client, goal)| client.done < **goal).count();
+            let waits = waits.filter(|(client, goal)| client.done < **goal || client.owes());
+            let waits = waits.count();
             // Only when nobody asks for more can all be equal for longer than a moment.
             self.resting |= waits == 0;
             if self.resting && self.agree() && self.all_replaced() {
