@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::{
     demo::build_programs,
     runs::{Failure, step},
-    seed::fresh_seed,
+    seed::{fresh_seed, with_commit},
     workspace::root,
 };
 
@@ -16,7 +16,9 @@ const CORPUS: &str = "tests/sim/corpus";
 const MINUTES: &str = "2";
 
 /// Words of `coracle-sim` that ask for something else than a sweep.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 8] = [
+    "--help",
+    "-h",
     "--seed",
     "--minimise",
     "--tape",
@@ -30,10 +32,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let programs = build_programs(&["coracle-sim"], true)?;
     let simulator = programs.join("coracle-sim");
     let is_sweep = !arguments.iter().any(|word| OTHERS.contains(&word.as_str()));
-    let mut sweep = Command::new(&simulator);
+    let mut sweep = with_commit(Command::new(&simulator));
     sweep.current_dir(root()).args(arguments);
     if is_sweep {
-        play_corpus(&mut Command::new(&simulator))?;
+        play_corpus(&mut with_commit(Command::new(&simulator)))?;
         sweep.args(["--start", &fresh_seed().to_string()]);
     }
     step("running the simulator", &mut sweep)
@@ -41,10 +43,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 
 /// What `test` does: the corpus, and a few minutes of seeds that nobody has seen, each run twice.
 pub(crate) fn short(simulator: impl Fn() -> Command) -> Result<(), Failure> {
-    play_corpus(&mut simulator())?;
+    play_corpus(&mut with_commit(simulator()))?;
     step(
         "simulating fresh seeds, each of them twice",
-        simulator().args([
+        with_commit(simulator()).args([
             "--minutes",
             MINUTES,
             "--twice",

@@ -47,7 +47,7 @@ use coracle_driver::{Digest, Limits, MachineSpec};
 
 pub use invariants::Violation;
 pub use plan::Plan;
-pub use survive::{prepare, survive};
+pub use survive::{CutShort, prepare, survive};
 pub use tape::Tape;
 pub use total::Total;
 pub use world::{Summary, count_requests, record, recorded, replay, run, witness};

@@ -7,186 +7,121 @@
     reason = "a program for the terminal: data on stdout, the rest on stderr, and how long it took"
 )]
 
+mod arguments;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use coracle_sim::invariants::violated;
+use arguments::{Command, Seed, Sweep, USAGE, parse};
 use coracle_sim::minimise::minimise;
 use coracle_sim::plan::Storage;
 use coracle_sim::{
-    Plan, Summary, Tape, Total, Violation, prepare, record, recorded, replay, run, speed, survive,
-    witness,
+    CutShort, Plan, Summary, Tape, Total, Violation, prepare, record, recorded, replay, run, speed,
+    survive, witness,
 };
-
-const USAGE: &str = "\
-usage: coracle-sim [--seeds N] [--start S] [--minutes M] [--twice] [--marks] [--keep-going]
-       coracle-sim --seed X [--trace] [--twice] [--events FILE]
-       coracle-sim --seed X --history FILE
-       coracle-sim --minimise X [--corpus DIR]
-       coracle-sim --tape FILE [--trace]
-       coracle-sim --corpus DIR
-       coracle-sim --speed
-
-  --seeds N       so many seeds (200, or as many as fit in --minutes)
-  --start S       the first seed (0)
-  --minutes M     stop after so many minutes
-  --twice         run every seed twice and compare the two event by event
-  --marks         fail if a situation of src/marks.rs was never reached
-  --keep-going    go on after a seed that fails, and name all of them at the end
-  --seed X        one seed
-  --trace         print one line per event
-  --history FILE  write what the clients of the seed saw to FILE, for coracle-check
-  --events FILE   write what the nodes do, for `coracle-trace --ordered FILE` to judge
-  --minimise X    make the failing run of a seed smaller and write it to DIR/seed-X.tape
-                  (DIR: tests/sim/corpus)
-  --tape FILE     play a tape
-  --corpus DIR    play all tapes of a folder
-  --speed         messages per second with the log in memory, commits per second with redb";
-
-/// Seeds that are run if no number is given.
-const SEEDS: u64 = 200;
-
-/// Where tapes are kept.
-const CORPUS: &str = "tests/sim/corpus";
 
 /// How often a long run says how far it is.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Default)]
-struct Arguments {
-    seed: Option<u64>,
-    minimise: Option<u64>,
-    tape: Option<String>,
-    history: Option<String>,
-    events: Option<String>,
-    corpus: Option<String>,
-    start: u64,
-    seeds: Option<u64>,
-    minutes: Option<u64>,
-    trace: bool,
-    twice: bool,
-    marks: bool,
-    keep_going: bool,
-    speed: bool,
-}
+/// Names the commit that is run, if whoever started this knows it.
+const COMMIT: &str = "CORACLE_COMMIT";
 
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
-        Err(message) => {
-            eprintln!("{message}\n{USAGE}");
+    let command = match parse(std::env::args().skip(1)) {
+        Ok(command) => command,
+        Err(error) => {
+            eprintln!("coracle-sim: {error}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    // The log contains what redb panics about on damaged files; everything else is a violation.
-    prepare(!arguments.trace);
-    let done = if let Some(seed) = arguments.seed {
-        one(seed, &arguments)
-    } else if let Some(seed) = arguments.minimise {
-        smaller(seed, arguments.corpus.as_deref().unwrap_or(CORPUS))
-    } else if let Some(tape) = &arguments.tape {
-        play(Path::new(tape), arguments.trace)
-    } else if let Some(corpus) = &arguments.corpus {
-        play_all(Path::new(corpus))
-    } else if arguments.speed {
-        measure()
-    } else {
-        many(&arguments)
-    };
-    match done {
+    match perform(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(line) => {
-            eprintln!("FAILED {line}");
+            failed(&line);
             ExitCode::FAILURE
         }
     }
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments::default();
-    while let Some(word) = words.next() {
-        let mut value = || words.next().ok_or(format!("{word} needs a value"));
-        let mut number = || {
-            let value = value()?;
-            let parsed = value.parse::<u64>();
-            parsed.map_err(|_| format!("{word} needs a number, not `{value}`"))
-        };
-        match word.as_str() {
-            "--seed" => arguments.seed = Some(number()?),
-            "--minimise" => arguments.minimise = Some(number()?),
-            "--seeds" => arguments.seeds = Some(number()?),
-            "--start" => arguments.start = number()?,
-            "--minutes" => arguments.minutes = Some(number()?),
-            "--history" => arguments.history = Some(value()?),
-            "--events" => arguments.events = Some(value()?),
-            "--tape" => arguments.tape = Some(value()?),
-            "--corpus" => arguments.corpus = Some(value()?),
-            "--trace" => arguments.trace = true,
-            "--twice" => arguments.twice = true,
-            "--marks" => arguments.marks = true,
-            "--keep-going" => arguments.keep_going = true,
-            "--speed" => arguments.speed = true,
-            _ => return Err(format!("unknown argument `{word}`")),
-        }
+fn failed(line: &str) {
+    match std::env::var(COMMIT) {
+        Ok(commit) if !commit.is_empty() => eprintln!("FAILED {line} (at commit {commit})"),
+        _ => eprintln!("FAILED {line}"),
     }
-    Ok(arguments)
 }
 
-fn one(seed: u64, arguments: &Arguments) -> Result<(), String> {
-    if arguments.trace {
+fn perform(command: Command) -> Result<(), String> {
+    let traces = match &command {
+        Command::Seed(wanted) => wanted.trace,
+        Command::Tape { trace, .. } => *trace,
+        _ => false,
+    };
+    // The log contains what redb panics about on damaged files; everything else is a violation.
+    prepare(!traces);
+    match command {
+        Command::Help => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        Command::Sweep(sweep) => many(&sweep),
+        Command::Seed(wanted) => one(&wanted),
+        Command::History { seed, file } => save_history(seed, &file),
+        Command::Minimise { seed, corpus } => smaller(seed, &corpus),
+        Command::Tape { file, trace } => play(Path::new(&file), trace),
+        Command::Corpus(folder) => play_all(Path::new(&folder)),
+        Command::Speed => measure(),
+    }
+}
+
+fn one(wanted: &Seed) -> Result<(), String> {
+    let Seed { seed, trace, .. } = *wanted;
+    if trace {
         println!("{:#?}", Plan::of(seed));
     }
-    if let Some(path) = &arguments.history {
-        return save_history(seed, path);
-    }
-    if let Some(file) = &arguments.events {
-        let (_, lines) = witness(Plan::of(seed));
+    if let Some(file) = &wanted.events {
+        let (_, lines) = survive(move || witness(Plan::of(seed))).map_err(of_seed(seed))?;
         std::fs::write(file, lines).map_err(|error| format!("{file}: {error}"))?;
     }
-    match attempt(seed, arguments)? {
-        Some(summary) => println!("seed {seed}: {summary:#?}"),
-        None => {
-            println!("seed {seed}: cut short by the log's engine, which would have ended a node")
-        }
+    match attempt(seed, trace, wanted.twice)? {
+        Ok(summary) => println!("seed {seed}: {summary:#?}"),
+        Err(cut_short) => println!("seed {seed}: {cut_short}"),
     }
     Ok(())
 }
 
+fn of_seed<T: std::fmt::Display>(seed: u64) -> impl Fn(T) -> String {
+    move |what| format!("seed {seed}: {what}")
+}
+
 /// Writes the history of a seed, however its run ends.
 fn save_history(seed: u64, path: &str) -> Result<(), String> {
-    let (outcome, history) = recorded(Plan::of(seed));
+    let ended = survive(move || recorded(Plan::of(seed)));
+    let (outcome, history) = ended.map_err(of_seed(seed))?;
     let file = std::fs::File::create(path).map_err(|error| format!("{path}: {error}"))?;
     let mut file = std::io::BufWriter::new(file);
     let written = history.write(&mut file);
     written.map_err(|error| format!("{path}: {error}"))?;
     eprintln!("{path}: {} operations", history.operations.len());
-    let line = |violation: Violation| format!("seed {seed}: {violation}");
-    outcome.map(drop).map_err(line)
+    outcome.map(drop).map_err(of_seed(seed))
 }
 
-fn many(arguments: &Arguments) -> Result<(), String> {
+fn many(sweep: &Sweep) -> Result<(), String> {
     let begun = Instant::now();
-    let minutes = arguments.minutes;
-    let limit = minutes.map(|minutes| Duration::from_secs(60 * minutes));
-    let seeds = arguments.seeds.unwrap_or(match limit {
-        Some(_) => u64::MAX,
-        None => SEEDS,
-    });
     let mut total = Total::default();
-    let mut failed = Vec::new();
+    let mut violated = Vec::new();
     let mut reported = begun;
-    println!("first seed: {}", arguments.start);
-    for seed in arguments.start..arguments.start.saturating_add(seeds) {
-        if limit.is_some_and(|limit| begun.elapsed() > limit) {
+    println!("first seed: {}", sweep.start);
+    for seed in sweep.start..sweep.end {
+        if sweep.limit.is_some_and(|limit| begun.elapsed() > limit) {
             break;
         }
-        match attempt(seed, arguments) {
-            Ok(Some(summary)) => total.add(&summary),
-            Ok(None) => total.cut_short(),
-            Err(line) if arguments.keep_going => {
-                eprintln!("FAILED {line}");
-                failed.push(seed);
+        match attempt(seed, false, sweep.twice) {
+            Ok(Ok(summary)) => total.add(&summary),
+            Ok(Err(_)) => total.cut_short(),
+            Err(line) if sweep.keep_going => {
+                failed(&line);
+                violated.push(seed);
             }
             Err(line) => return Err(line),
         }
@@ -201,58 +136,69 @@ fn many(arguments: &Arguments) -> Result<(), String> {
     if !missed.is_empty() {
         println!("marks never hit: {}", missed.join("; "));
     }
-    if !failed.is_empty() {
-        return Err(format!("seeds {failed:?}"));
+    if !violated.is_empty() {
+        return Err(format!("seeds {violated:?}"));
     }
-    match arguments.marks && !missed.is_empty() {
+    if total.judged() == 0 {
+        return Err("no seed was run to its end: there is nothing to judge".into());
+    }
+    match sweep.marks && !missed.is_empty() {
         true => Err(format!("{} marks were never hit", missed.len())),
         false => Ok(()),
     }
 }
 
-/// Runs a seed, twice if wanted; the error is a line for people. `None`: redb would have ended the
-/// process, because of what was done to a disk.
-fn attempt(seed: u64, arguments: &Arguments) -> Result<Option<Summary>, String> {
+/// Runs a seed, twice if wanted; the error is a line for people.
+fn attempt(seed: u64, trace: bool, twice: bool) -> Result<Result<Summary, CutShort>, String> {
     let again = format!("replay: coracle-sim --seed {seed} --trace");
     let once = |trace| {
-        let plan = Plan::of(seed);
-        let harmed = plan.faults.harms_disks();
-        let result = survive(move || run(plan, trace));
-        match result {
-            Some(outcome) => outcome.map(Some),
-            None if harmed => Ok(None),
-            None => violated("no panic", "the log's engine panics on a sound disk").map(|()| None),
-        }
-        .map_err(|violation| format!("seed {seed}: {violation}; {again}"))
+        judged(move || run(Plan::of(seed), trace))
+            .map_err(|violation| format!("seed {seed}: {violation}; {again}"))
     };
-    let summary = once(arguments.trace)?;
-    if arguments.twice {
+    let summary = once(trace)?;
+    if twice {
         let second = once(false)?;
         if second != summary {
-            let digest = |it: &Option<Summary>| it.as_ref().map_or(0, |it| it.digest);
+            let digest = |it: &Result<Summary, _>| it.as_ref().map_or(0, |it| it.digest);
             let (first, second) = (digest(&summary), digest(&second));
             return Err(format!(
-                "seed {seed}: two runs differ: {first:016x}, {second:016x}"
+                "seed {seed}: two runs differ: {first:016x}, {second:016x}; {again}"
             ));
         }
     }
     Ok(summary)
 }
 
+/// A run that the process survives. Who is cut short must have a disk that was given a fault.
+fn judged(
+    work: impl FnOnce() -> Result<Summary, Violation> + Send + 'static,
+) -> Result<Result<Summary, CutShort>, Violation> {
+    match survive(work) {
+        Ok(outcome) => outcome.map(Ok),
+        Err(cut_short) => cut_short.explained().map(|()| Err(cut_short)),
+    }
+}
+
 fn smaller(seed: u64, corpus: &str) -> Result<(), String> {
+    let (tape, violation) = survive(move || shrunken(seed)).map_err(of_seed(seed))??;
+    let path = Path::new(corpus).join(format!("seed-{seed}.tape"));
+    let head = format!("# seed {seed}: {violation}\n");
+    std::fs::write(&path, head + &tape.to_string())
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("{}: {}", path.display(), size(&tape));
+    Ok(())
+}
+
+/// The smallest tape of a seed that fails as it does, and how it fails.
+fn shrunken(seed: u64) -> Result<(Tape, String), String> {
     let (outcome, tape) = record(Plan::of(seed), false);
     let Err(violation) = outcome else {
         return Err(format!("seed {seed} violates nothing"));
     };
     eprintln!("seed {seed}: {violation}");
     let tape = minimise(tape, &mut |tape| eprintln!("{}", size(tape)));
-    let path = Path::new(corpus).join(format!("seed-{seed}.tape"));
     let violation = replay(&tape, false).err().map(|it| it.to_string());
-    let head = format!("# seed {seed}: {}\n", violation.unwrap_or_default());
-    std::fs::write(&path, head + &tape.to_string())
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    println!("{}: {}", path.display(), size(&tape));
-    Ok(())
+    Ok((tape, violation.unwrap_or_default()))
 }
 
 fn size(tape: &Tape) -> String {
@@ -270,8 +216,10 @@ fn play(path: &Path, trace: bool) -> Result<(), String> {
     let failed = |violation: Violation| {
         format!("{name}: {violation}; replay: coracle-sim --tape {name} --trace")
     };
-    let summary = replay(&tape, trace).map_err(failed)?;
-    println!("{name}: {} events, {:016x}", summary.events, summary.digest);
+    match judged(move || replay(&tape, trace)).map_err(failed)? {
+        Ok(summary) => println!("{name}: {} events, {:016x}", summary.events, summary.digest),
+        Err(cut_short) => println!("{name}: {cut_short}"),
+    }
     Ok(())
 }
 
@@ -282,6 +230,9 @@ fn play_all(folder: &Path) -> Result<(), String> {
         paths.push(entry.map_err(failed)?.path());
     }
     paths.retain(|path| path.extension().is_some_and(|it| it == "tape"));
+    if paths.is_empty() {
+        return Err(format!("{}: there is no tape to play", folder.display()));
+    }
     paths.sort();
     paths.iter().try_for_each(|path| play(path, false))
 }

@@ -47,6 +47,11 @@ impl Total {
         self.cut_short += 1;
     }
 
+    /// Runs that came to their end.
+    pub fn judged(&self) -> u64 {
+        self.seeds - self.cut_short
+    }
+
     /// The sums in one line.
     pub fn line(&self, elapsed: Duration) -> String {
         let hours = self.time as f64 / HOUR;

@@ -28,6 +28,7 @@ use crate::network::Network;
 use crate::plan::Plan;
 use crate::process::Process;
 use crate::random::Random;
+use crate::survive::set_harmed;
 use crate::tape::Tape;
 use crate::trace::Trace;
 use crate::witness::Witness;
@@ -236,6 +237,7 @@ pub fn count_requests(tape: &Tape) -> u64 {
 
 impl World {
     fn new(plan: Plan, print: bool) -> Self {
+        set_harmed(false);
         let mut random = Random::new(plan.seed);
         let network = Network::new(&plan, random.fork());
         let nemesis = Nemesis::new(&plan, random.fork());

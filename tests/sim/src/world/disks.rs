@@ -10,6 +10,7 @@ use crate::attack::{Attack, DiskOperation, FileKind};
 use crate::invariants::Harm;
 use crate::plan::MS;
 use crate::process::Process;
+use crate::survive::set_harmed;
 
 impl World {
     pub(super) fn attack_disk(&mut self, attack: Attack) {
@@ -87,6 +88,9 @@ impl World {
         if process.running.is_some() && doomed.iter().all(|harm| !process.harms.contains(harm)) {
             process.disk.fail_after(operations, fault);
             process.harms.extend(harms);
+            if harms.contains(&Harm::Error) {
+                set_harmed(true);
+            }
             self.count("disk faults");
         }
     }
@@ -136,6 +140,7 @@ impl World {
             return false;
         };
         process.harms.insert(Harm::Damage);
+        set_harmed(true);
         process.disk.flip_bit(&path, at as u64 * 8 + position % 8)
     }
 
@@ -156,6 +161,7 @@ impl World {
         };
         process.disk.set_lying(Some(&place));
         process.harms.insert(Harm::Lie);
+        set_harmed(true);
         self.after(time, Action::LieEnds { node });
     }
 
