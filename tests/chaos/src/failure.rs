@@ -27,6 +27,9 @@ pub enum Failure {
     /// The cluster did what it must never do.
     #[error("{0}")]
     Violation(String),
+    /// What a run wrote is not all there: nothing can be said of it.
+    #[error("the folder of the run is not whole: {0}")]
+    Incomplete(String),
     /// Somebody pressed ctrl-c.
     #[error("interrupted")]
     Interrupted,

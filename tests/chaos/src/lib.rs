@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod failure;
 pub mod inside;
 pub mod load;
+pub mod manifest;
 pub mod network;
 pub mod play;
 pub mod program;

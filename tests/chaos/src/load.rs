@@ -1,7 +1,8 @@
 //! Clients that read and write a few hot keys, and note what they were told.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -71,7 +72,7 @@ impl Default for Mix {
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
-    clients: Vec<JoinHandle<std::io::Result<()>>>,
+    clients: Vec<(String, JoinHandle<std::io::Result<u64>>)>,
 }
 
 #[derive(Debug)]
@@ -103,7 +104,8 @@ impl Load {
         });
         let mut clients = Vec::new();
         for id in 0..CLIENTS + READERS {
-            let history = File::create(folder.join(format!("client-{id}.ndjson")));
+            let name = format!("client-{id}.ndjson");
+            let history = File::create(folder.join(&name));
             let history = history.map_err(|error| Failure::harness("make a history", error))?;
             // Each begins at another node.
             let order: Vec<u64> = (0..last).map(|at| (at + id) % last + 1).collect();
@@ -128,7 +130,7 @@ impl Load {
                 count: 0,
                 epoch: 0,
             };
-            clients.push(runtime.spawn(worker.work()));
+            clients.push((name, runtime.spawn(worker.work())));
         }
         Ok(Self { shared, clients })
     }
@@ -146,18 +148,20 @@ impl Load {
         )
     }
 
-    /// Ends the clients; the histories are whole then.
+    /// Ends the clients; the histories are whole then. Answers the operations of each.
     ///
     /// # Errors
     /// If a history could not be written.
-    pub fn stop(self, runtime: &Handle) -> Result<(), Failure> {
+    pub fn stop(self, runtime: &Handle) -> Result<BTreeMap<String, u64>, Failure> {
         self.shared.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
+        let mut wrote = BTreeMap::new();
+        for (name, client) in self.clients {
             let ended = runtime.block_on(client);
             let ended = ended.map_err(|error| Failure::harness("end a client", error))?;
-            ended.map_err(|error| Failure::harness("write a history", error))?;
+            let count = ended.map_err(|error| Failure::harness("write a history", error))?;
+            wrote.insert(name, count);
         }
-        Ok(())
+        Ok(wrote)
     }
 }
 
@@ -184,7 +188,7 @@ struct Worker {
 }
 
 impl Worker {
-    async fn work(mut self) -> std::io::Result<()> {
+    async fn work(mut self) -> std::io::Result<u64> {
         while !self.shared.stop.load(Ordering::Relaxed) {
             let pause = self.rng.below(MAX_PAUSE_MS);
             tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -195,7 +199,9 @@ impl Worker {
             operations: self.recorder.into_operations(),
             log: None,
         };
-        history.write(&mut self.file)
+        history.write(&mut self.file)?;
+        self.file.flush()?;
+        Ok(self.count)
     }
 
     /// Something random; its answer is written down.

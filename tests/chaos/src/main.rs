@@ -210,11 +210,13 @@ fn fresh_seed() -> u64 {
 fn check(folder: &Path) -> Result<ExitCode, Failure> {
     let verdict = verdict::check(folder)?;
     print(&serde_json::to_string_pretty(&verdict).unwrap_or_default());
-    Ok(if verdict.violations.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(
+        if verdict.violations.is_empty() && verdict.recorded.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        },
+    )
 }
 
 fn list() {

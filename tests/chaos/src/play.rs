@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 use crate::cluster::{Cluster, client_of};
 use crate::failure::Failure;
 use crate::load::{FSM, Load};
+use crate::manifest::{LOGS, MANIFEST, Manifest, PLAN, TIMELINE};
 use crate::network::Network;
 use crate::program;
 use crate::relay::Relay;
@@ -22,7 +23,7 @@ use crate::rng::Rng;
 use crate::run::{Run, plugin};
 use crate::scenario::Scenario;
 use crate::timeline::Timeline;
-use crate::verdict::{self, CHAINS, FINAL, HISTORIES, Last, TRACES, Verdict};
+use crate::verdict::{self, CHAINS, FINAL, HISTORIES, Last, PASSED, TRACES, VERDICT, Verdict};
 use crate::watch::Watch;
 
 /// Time in which a healed cluster must be well again.
@@ -39,6 +40,9 @@ const KEY_BYTES: usize = 64;
 
 /// The client that reads everything in the end; a load has fewer.
 const READER: u64 = 1_000;
+
+/// The file of its history.
+const THE_END: &str = "the-end.ndjson";
 
 /// What one run is made of.
 #[derive(Debug, Clone, Serialize)]
@@ -100,7 +104,7 @@ pub fn play(settings: &Settings, scenario: &Scenario, plan: Plan) -> Result<Play
         .join(format!("{}-{}", plan.scenario, plan.seed));
     let mut played = Played {
         plan,
-        result: "passed",
+        result: PASSED,
         why: Vec::new(),
         faults: BTreeMap::new(),
         checked: None,
@@ -117,18 +121,20 @@ pub fn play(settings: &Settings, scenario: &Scenario, plan: Plan) -> Result<Play
     }
     // Also after a failure: what was seen until then may show why.
     if played.result != "skipped" {
-        if let Ok(checked) = verdict::check(&played.folder) {
-            played.why.extend(checked.violations.iter().cloned());
-            played.checked = Some(checked);
-        } else if played.why.is_empty() {
-            played.why.push("its folder cannot be checked".to_owned());
+        match verdict::judge(&played.folder, played.why.is_empty()) {
+            Ok(checked) => {
+                played.why.extend(checked.violations.iter().cloned());
+                played.checked = Some(checked);
+            }
+            Err(failure) if played.why.is_empty() => played.why.push(failure.to_string()),
+            Err(_) => {}
         }
         if !played.why.is_empty() {
             played.result = "failed";
         }
     }
     played.seconds = begin.elapsed().as_secs();
-    if played.result == "passed" {
+    if played.result == PASSED {
         // Of a good run the logs and histories are enough.
         let _gone = std::fs::remove_dir_all(played.folder.join("cluster"));
         for id in 1..=scenario.nodes_at_most {
@@ -136,7 +142,7 @@ pub fn play(settings: &Settings, scenario: &Scenario, plan: Plan) -> Result<Play
         }
     }
     if played.folder.exists() {
-        write_json(&played.folder.join("verdict.json"), &played)?;
+        write_json(&played.folder.join(VERDICT), &played)?;
     }
     Ok(played)
 }
@@ -147,11 +153,11 @@ fn staged(settings: &Settings, scenario: &Scenario, played: &mut Played) -> Resu
     }
     let folder = &played.folder;
     let _gone = std::fs::remove_dir_all(folder);
-    for name in ["logs", HISTORIES, CHAINS] {
+    for name in [LOGS, HISTORIES, CHAINS] {
         let made = std::fs::create_dir_all(folder.join(name));
         made.map_err(|error| Failure::harness("make the folder of the run", error))?;
     }
-    write_json(&folder.join("plan.json"), &played.plan)?;
+    write_json(&folder.join(PLAN), &played.plan)?;
     let mut run = set_up(settings, scenario, &played.plan, folder)?;
     let result = act(scenario, played.plan.seed, &mut run);
     played.faults = run.timeline.counts();
@@ -163,6 +169,9 @@ fn staged(settings: &Settings, scenario: &Scenario, played: &mut Played) -> Resu
     // After a failure the clients are still there; their histories are wanted all the same.
     let stopped = stop_load(&mut run);
     played.faults.extend(std::mem::take(&mut run.totals));
+    let mut manifest = std::mem::take(&mut run.manifest);
+    manifest.timeline = run.timeline.counts().values().sum();
+    manifest.traced = settings.traces;
     let mounts = std::mem::take(&mut run.mounts);
     // The nodes end with it.
     drop(run);
@@ -170,7 +179,16 @@ fn staged(settings: &Settings, scenario: &Scenario, played: &mut Played) -> Resu
         // A last resort is the end of the warden, which owns the mounts.
         let _gone = program::output(Command::new("umount").arg("-l").arg(mount));
     }
-    result.and(stopped)
+    result.and(stopped).and(note_down(folder, manifest))
+}
+
+/// Writes what there must be; the nodes have ended.
+fn note_down(folder: &Path, mut manifest: Manifest) -> Result<(), Failure> {
+    manifest.weigh(folder, LOGS)?;
+    if manifest.traced {
+        manifest.weigh(folder, TRACES)?;
+    }
+    write_json(&folder.join(MANIFEST), &manifest)
 }
 
 fn set_up(
@@ -190,7 +208,7 @@ fn set_up(
     let mut cluster = Cluster::lay_out(
         &settings.binary,
         &folder.join("cluster"),
-        &folder.join("logs"),
+        &folder.join(LOGS),
         scenario.nodes,
         scenario.settings,
     )?;
@@ -210,11 +228,12 @@ fn set_up(
         network,
         relay,
         rng: Rng::new(plan.seed, 1),
-        timeline: Timeline::create(&folder.join("timeline.ndjson"), settings.verbose)?,
+        timeline: Timeline::create(&folder.join(TIMELINE), settings.verbose)?,
         load: None,
         errands: Vec::new(),
         mounts: Vec::new(),
         totals: BTreeMap::new(),
+        manifest: Manifest::default(),
         folder: folder.to_owned(),
         plugins: settings.plugins.clone(),
         all: plan.all,
@@ -252,6 +271,7 @@ fn act(scenario: &Scenario, seed: u64, run: &mut Run) -> Result<(), Failure> {
     let faults = (scenario.faults)(run);
     let well = faults.and_then(|()| well_again(scenario, run));
     let watched = watch.stop(runtime.handle());
+    let watched = watched.map(|wrote| run.manifest.chains = wrote);
     well.and(watched)
 }
 
@@ -303,7 +323,9 @@ fn stop_load(run: &mut Run) -> Result<(), Failure> {
     let (operations, unknown) = load.counts();
     run.totals.insert("operations", operations);
     run.totals.insert("unknown outcomes", unknown);
-    load.stop(run.runtime.handle())
+    let wrote = load.stop(run.runtime.handle())?;
+    run.manifest.histories.extend(wrote);
+    Ok(())
 }
 
 /// Reads every key that a client has ever named, as one more client.
@@ -348,9 +370,12 @@ fn read_everything(scenario: &Scenario, run: &mut Run) -> Result<(), Failure> {
         operations: reader.into_operations(),
         log: None,
     };
-    let file = std::fs::File::create(histories.join("the-end.ndjson"));
+    let count = history.operations.len() as u64;
+    let file = std::fs::File::create(histories.join(THE_END));
     let written = file.and_then(|file| history.write(&mut std::io::BufWriter::new(file)));
-    written.map_err(|error| Failure::harness("write the history of the end", error))
+    written.map_err(|error| Failure::harness("write the history of the end", error))?;
+    run.manifest.histories.insert(THE_END.to_owned(), count);
+    Ok(())
 }
 
 /// A checkpoint puts the digest of every node's state into its chain; then all chains are compared.
@@ -375,7 +400,9 @@ fn agree(run: &mut Run) -> Result<(), Failure> {
             false => Err(format!("they have applied {indexes:?}")),
         }
     })?;
-    write_json(&run.folder.join(FINAL), &ends)
+    write_json(&run.folder.join(FINAL), &ends)?;
+    run.manifest.ends = ends.iter().map(|end| end.node).collect();
+    Ok(())
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {

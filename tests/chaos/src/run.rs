@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use crate::cluster::{Around, Cluster, client_of};
 use crate::failure::Failure;
 use crate::load::{FSM, Load};
+use crate::manifest::Manifest;
 use crate::network::Network;
 use crate::relay::Relay;
 use crate::rng::Rng;
@@ -45,6 +46,8 @@ pub struct Run {
     pub(crate) mounts: Vec<PathBuf>,
     /// What the clients did, once they are done.
     pub(crate) totals: BTreeMap<&'static str, u64>,
+    /// What has been written down.
+    pub(crate) manifest: Manifest,
     /// Where files of this run may lie.
     pub folder: PathBuf,
     /// Where the components are.

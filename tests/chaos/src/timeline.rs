@@ -68,7 +68,7 @@ impl Timeline {
         *inner.counts.entry(what).or_default() += 1;
         if let Ok(mut line) = serde_json::to_vec(&Line { ms, what, detail }) {
             line.push(b'\n');
-            // The verdict does not depend on it.
+            // The check finds a line too few.
             let _written = inner.file.write_all(&line);
         }
     }

@@ -1,5 +1,6 @@
 //! Asks every node again and again how it sees itself, and keeps what must agree between them.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::cluster::client_of;
 use crate::failure::Failure;
+use crate::manifest::Lines;
 
 /// Between two questions to a node.
 const PAUSE: Duration = Duration::from_millis(400);
@@ -47,11 +49,20 @@ pub enum Seen {
     },
 }
 
+impl Seen {
+    /// The group it is about.
+    pub(crate) fn group(&self) -> u64 {
+        match self {
+            Self::Head { group, .. } | Self::Leads { group, .. } => *group,
+        }
+    }
+}
+
 /// The questioners.
 #[derive(Debug)]
 pub struct Watch {
     stop: Arc<AtomicBool>,
-    tasks: Vec<JoinHandle<std::io::Result<()>>>,
+    tasks: Vec<(String, JoinHandle<std::io::Result<Lines>>)>,
 }
 
 impl Watch {
@@ -63,27 +74,30 @@ impl Watch {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = Vec::new();
         for node in 1..=last {
-            let file = File::create(folder.join(format!("n{node}.ndjson")));
+            let name = format!("n{node}.ndjson");
+            let file = File::create(folder.join(&name));
             let file = file.map_err(|error| Failure::harness("make a file of chains", error))?;
             let client = client_of(&[node], PATIENCE, false)?;
             let ask = ask(client, BufWriter::new(file), Arc::clone(&stop));
-            tasks.push(runtime.spawn(ask));
+            tasks.push((name, runtime.spawn(ask)));
         }
         Ok(Self { stop, tasks })
     }
 
-    /// Ends it; the files are whole then.
+    /// Ends it; the files are whole then. Answers what was written into each.
     ///
     /// # Errors
     /// If a file could not be written.
-    pub fn stop(self, runtime: &Handle) -> Result<(), Failure> {
+    pub fn stop(self, runtime: &Handle) -> Result<BTreeMap<String, Lines>, Failure> {
         self.stop.store(true, Ordering::Relaxed);
-        for task in self.tasks {
+        let mut wrote = BTreeMap::new();
+        for (name, task) in self.tasks {
             let ended = runtime.block_on(task);
             let ended = ended.map_err(|error| Failure::harness("end the watch", error))?;
-            ended.map_err(|error| Failure::harness("write the chains", error))?;
+            let lines = ended.map_err(|error| Failure::harness("write the chains", error))?;
+            wrote.insert(name, lines);
         }
-        Ok(())
+        Ok(wrote)
     }
 }
 
@@ -91,7 +105,8 @@ async fn ask(
     client: Client,
     mut file: BufWriter<File>,
     stop: Arc<AtomicBool>,
-) -> std::io::Result<()> {
+) -> std::io::Result<Lines> {
+    let mut lines = Lines::new();
     // What was written last, so that a quiet cluster fills no disk.
     let mut last: Vec<Seen> = Vec::new();
     loop {
@@ -100,12 +115,14 @@ async fn ask(
         for line in seen.iter().filter(|line| !last.contains(line)) {
             serde_json::to_writer(&mut file, line)?;
             file.write_all(b"\n")?;
+            *lines.entry(line.group()).or_default() += 1;
         }
         if !seen.is_empty() {
             last = seen;
         }
         if stopping {
-            return file.flush();
+            file.flush()?;
+            return Ok(lines);
         }
         tokio::time::sleep(PAUSE).await;
     }
