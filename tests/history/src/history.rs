@@ -72,6 +72,8 @@ pub enum FormatError {
         /// What is wrong with it.
         reason: String,
     },
+    /// It is a history of no operation: there is nothing to judge.
+    Empty,
 }
 
 impl fmt::Display for FormatError {
@@ -79,6 +81,7 @@ impl fmt::Display for FormatError {
         match self {
             Self::Io(error) => error.fmt(f),
             Self::Line { line, reason } => write!(f, "line {line}: {reason}"),
+            Self::Empty => write!(f, "0 operations: there is nothing to judge"),
         }
     }
 }

@@ -18,7 +18,7 @@ const USAGE: &str = "usage: coracle-check [-o json] FILE...
 
 Checks saved histories of clients: that one copy, in the order of the log, explains every answer.
 A FILE is a history (one JSON record a line) or a report folder, of which every file that ends in
-history.ndjson is checked. Exit codes: 0 all are well, 1 one is not, or cannot be read, 2 usage.
+history.ndjson is checked. Exit codes: 0 all are well, 1 one is not, has no operation, or cannot be read, 2 usage.
 
 examples:
   coracle-check report/history.ndjson
@@ -151,7 +151,11 @@ fn look(path: &Path) -> Said {
 }
 
 fn read(path: &Path) -> Result<History, FormatError> {
-    History::read(&mut BufReader::new(File::open(path)?))
+    let history = History::read(&mut BufReader::new(File::open(path)?))?;
+    match history.operations.is_empty() {
+        true => Err(FormatError::Empty),
+        false => Ok(history),
+    }
 }
 
 fn say(said: &Said, json: bool) {
@@ -185,7 +189,7 @@ fn say(said: &Said, json: bool) {
         } => println!("{file}: VIOLATION {violation} ({origin})"),
         Said { error, .. } => {
             let error = error.as_deref().unwrap_or_default();
-            println!("{file}: cannot be read: {error}");
+            println!("{file}: cannot be judged: {error}");
         }
     }
 }

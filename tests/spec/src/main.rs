@@ -14,14 +14,21 @@ const USAGE: &str = "usage: coracle-trace [--ordered] FILE ...
 
 Judges what nodes wrote with `--trace-events FILE`, all files of a cluster together. With `--ordered`
 the lines are taken in the order in which they stand (a trace of the simulator).
+Exit codes: 0 every event is explained, 1 one is not, or there is none, 2 usage or no trace.
 
+examples:
   coracle-trace n1.ndjson n2.ndjson n3.ndjson
+  coracle-sim --seed 3 --events 3.ndjson && coracle-trace --ordered 3.ndjson
 ";
 
 fn main() -> ExitCode {
     let (options, files): (Vec<String>, Vec<String>) = std::env::args()
         .skip(1)
-        .partition(|word| word.starts_with("--"));
+        .partition(|word| word.starts_with('-'));
+    if options.iter().any(|word| word == "--help" || word == "-h") {
+        let _ = write!(std::io::stdout(), "{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let ordered = match options.as_slice() {
         [] => false,
         [only] if only == "--ordered" => true,
@@ -36,6 +43,10 @@ fn main() -> ExitCode {
             Ok(more) => events.extend(more),
             Err(error) => return say(&error, 2),
         }
+    }
+    if events.is_empty() {
+        let files = files.join(", ");
+        return say(&format!("{files}: 0 events: there is nothing to judge"), 1);
     }
     let verdict = match ordered {
         true => validate(events),

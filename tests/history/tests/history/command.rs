@@ -85,6 +85,20 @@ fn json_is_one_object_a_file_with_report_violation_or_error() {
 }
 
 #[test]
+fn a_history_of_no_operation_is_an_error() {
+    let folder = folder("header");
+    let path = folder.join("history.ndjson");
+    let mut file = File::create(&path).unwrap();
+    History::default().write(&mut file).unwrap();
+
+    let output = coracle_check(&[], &path);
+
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout);
+    assert!(said.contains("0 operations: there is nothing"), "{said}");
+}
+
+#[test]
 fn wrong_usage_and_missing_files_are_told_apart() {
     let folder = folder("empty");
     assert_eq!(coracle_check(&["--what"], &folder).status.code(), Some(2));

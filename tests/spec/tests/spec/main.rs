@@ -1,5 +1,6 @@
 //! Traces, right and wrong.
 
+mod command;
 mod right;
 mod trace;
 mod wrong;
