@@ -56,11 +56,13 @@ impl Snapshotting {
         self.installing_bare.insert(id, meta);
     }
 
-    /// Every snapshot whose file is still needed.
+    /// Every snapshot whose file is still needed: a floor row on its way to the disk may be the last
+    /// that gets there.
     fn needed(&self) -> Vec<SnapshotRef> {
         let mut needed: Vec<SnapshotRef> = Vec::new();
         let all = self.durable.iter().chain(&self.newest).chain(&self.arrived);
-        for snapshot in all.chain(self.installing.values()) {
+        let named = self.compacting.iter().flat_map(|(_, _, named)| named);
+        for snapshot in all.chain(self.installing.values()).chain(named) {
             if !needed.contains(snapshot) {
                 needed.push(snapshot.clone());
             }

@@ -219,6 +219,37 @@ fn the_floor_rises_below_a_checkpoint_and_older_files_go_when_it_is_durable() {
 }
 
 #[test]
+fn a_file_named_by_a_floor_on_its_way_to_the_disk_is_kept() {
+    let mut bench = Bench::leading();
+    bench.config(|config| config.retained_entries = 2);
+    for ticket in 0..9 {
+        let out = bench.turn([propose(ticket, b"x")]);
+        bench.persist(&out);
+    }
+    let checkpointed = |index| {
+        let snapshot = snapshot(LogId { term: 1, index });
+        Event::Report(Report::Checkpointed {
+            group: GROUP,
+            snapshot,
+        })
+    };
+    let out = bench.turn([applied(4), checkpointed(4)]);
+    bench.persist(&out);
+    for index in [6, 8] {
+        bench.turn([applied(index), checkpointed(index)]);
+    }
+
+    let of_no_use = bench.turn([checkpointed(99)]);
+
+    let [(GROUP, kept)] = &of_no_use.retain[..] else {
+        panic!("{:?}", of_no_use.retain);
+    };
+    let mut kept: Vec<_> = kept.iter().map(|kept| kept.last.index).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, [4, 6, 8]);
+}
+
+#[test]
 fn a_snapshot_is_installed_only_with_its_file_and_restored_when_its_floor_is_durable() {
     let mut bench = Bench::new(&[1, 2, 3]);
     let out = bench.turn([bench.host()]);
