@@ -54,6 +54,8 @@ pub struct Cluster {
 struct Node {
     config: PathBuf,
     process: Option<Child>,
+    /// How its last life has ended by itself.
+    ended: Option<ExitStatus>,
     paused: bool,
 }
 
@@ -86,6 +88,7 @@ impl Cluster {
             nodes.push(Node {
                 config,
                 process: None,
+                ended: None,
                 paused: false,
             });
         }
@@ -143,6 +146,7 @@ impl Cluster {
         let process = self.spawn(id, around, &arguments)?;
         let node = self.known(id)?;
         node.process = Some(process);
+        node.ended = None;
         node.paused = false;
         Ok(())
     }
@@ -170,6 +174,7 @@ impl Cluster {
         self.nodes.push(Node {
             config: folder.join("coracle.toml"),
             process: Some(process),
+            ended: None,
             paused: false,
         });
         Ok(id)
@@ -208,19 +213,20 @@ impl Cluster {
             .map_err(|error| Failure::harness(format!("start n{id}"), error))
     }
 
-    /// Ends a node as a crash does. False if it had ended already.
+    /// Ends a node as a crash does; answers how it ended, which may have been by itself just before.
+    /// None if that was known already.
     ///
     /// # Errors
     /// If it cannot be killed.
-    pub fn kill(&mut self, id: u64) -> Result<bool, Failure> {
+    pub fn kill(&mut self, id: u64) -> Result<Option<ExitStatus>, Failure> {
         let node = self.known(id)?;
         node.paused = false;
         let Some(mut process) = node.process.take() else {
-            return Ok(false);
+            return Ok(None);
         };
         let killed = process.kill().and_then(|()| process.wait());
-        killed.map_err(|error| Failure::harness(format!("kill n{id}"), error))?;
-        Ok(true)
+        let status = killed.map_err(|error| Failure::harness(format!("kill n{id}"), error))?;
+        Ok(Some(status))
     }
 
     /// Sends a signal by name.
@@ -273,9 +279,15 @@ impl Cluster {
         let ended = ended.map_err(|error| Failure::harness(format!("wait for n{id}"), error))?;
         if ended.is_some() {
             node.process = None;
+            node.ended = ended;
             node.paused = false;
         }
         Ok(ended)
+    }
+
+    /// How a node that does not run has ended by itself, if it has.
+    pub fn last_end(&self, id: u64) -> Option<ExitStatus> {
+        self.node(id)?.ended
     }
 
     /// A client of some nodes, tried in this order.

@@ -3,6 +3,7 @@
 //! afterwards everything that was seen is checked, from files.
 
 pub mod cluster;
+pub mod ends;
 pub mod failure;
 pub mod inside;
 pub mod load;

@@ -241,7 +241,7 @@ fn set_up(
         runtime: Arc::new(runtime),
         deadline: Instant::now() + WELL_AGAIN,
         bound,
-        may_end: std::collections::BTreeSet::new(),
+        may_end: BTreeMap::new(),
         interrupted: Arc::clone(&settings.interrupted),
     })
 }
@@ -270,6 +270,8 @@ fn act(scenario: &Scenario, seed: u64, run: &mut Run) -> Result<(), Failure> {
     run.deadline = Instant::now() + run.bound;
     let faults = (scenario.faults)(run);
     let well = faults.and_then(|()| well_again(scenario, run));
+    // Whoever has ended since the last look.
+    let well = well.and_then(|()| run.check());
     let watched = watch.stop(runtime.handle());
     let watched = watched.map(|wrote| run.manifest.chains = wrote);
     well.and(watched)
@@ -302,7 +304,7 @@ fn well_again(scenario: &Scenario, run: &mut Run) -> Result<(), Failure> {
         run.cluster.pause(id, false)?;
     }
     for id in run.cluster.ids() {
-        let gone = run.may_end.contains(&id);
+        let gone = run.may_end.contains_key(&id);
         if !run.cluster.is_running(id) && !gone {
             run.start(id)?;
         }

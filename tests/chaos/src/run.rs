@@ -1,8 +1,8 @@
 //! One run while it lasts: what scenarios have in their hands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use coracle_client::{FsmState, FsmStatus, Status};
 use tokio::runtime::Runtime;
 
 use crate::cluster::{Around, Cluster, client_of};
+use crate::ends::{self, End};
 use crate::failure::Failure;
 use crate::load::{FSM, Load};
 use crate::manifest::Manifest;
@@ -59,8 +60,8 @@ pub struct Run {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) deadline: Instant,
     pub(crate) bound: Duration,
-    /// Nodes that may end by themselves.
-    pub(crate) may_end: BTreeSet<u64>,
+    /// Nodes that may end by themselves, and how.
+    pub(crate) may_end: BTreeMap<u64, End>,
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
@@ -99,7 +100,7 @@ impl Run {
     /// Looks after the processes.
     ///
     /// # Errors
-    /// If one has ended that must not.
+    /// If one has ended that must not, or otherwise than it may.
     pub fn check(&mut self) -> Result<(), Failure> {
         if self.interrupted.load(Ordering::Relaxed) {
             return Err(Failure::Interrupted);
@@ -108,16 +109,16 @@ impl Run {
             let Some(status) = self.cluster.ended(id)? else {
                 continue;
             };
-            self.timeline.note("ended", &format!("n{id}: {status}"));
-            if !self.may_end.contains(&id) {
-                let log = self.cluster.log(id);
-                let last = log.lines().last().unwrap_or_default();
-                return Err(Failure::Violation(format!(
-                    "n{id} has ended by itself with {status}: {last}"
-                )));
-            }
+            self.judge_end(id, status)?;
         }
         Ok(())
+    }
+
+    fn judge_end(&self, id: u64, status: ExitStatus) -> Result<(), Failure> {
+        self.timeline.note("ended", &format!("n{id}: {status}"));
+        let log = self.cluster.log(id);
+        let last = log.lines().last().unwrap_or_default();
+        ends::judge(id, status, self.may_end.get(&id).copied(), last)
     }
 
     /// Lets everything go on for a while. Faults need time; nothing is asserted about it.
@@ -239,12 +240,16 @@ impl Run {
     /// Kills a node.
     ///
     /// # Errors
-    /// If it cannot be killed.
+    /// If it cannot be killed, or has just ended by itself and must not.
     pub fn kill(&mut self, id: u64) -> Result<(), Failure> {
-        if self.cluster.kill(id)? {
-            self.timeline.note("kill", &format!("n{id}"));
+        match self.cluster.kill(id)? {
+            Some(status) if ends::is_kill(status) => {
+                self.timeline.note("kill", &format!("n{id}"));
+                Ok(())
+            }
+            Some(status) => self.judge_end(id, status),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Starts a node.

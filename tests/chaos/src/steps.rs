@@ -1,7 +1,7 @@
 //! What scenarios do to a run, each step noted.
 
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use coracle_client::{CreateToken, MemberRole};
@@ -62,18 +62,23 @@ impl Run {
         }
     }
 
-    /// Waits until a node has ended by itself; answers how.
+    /// Waits until a node has ended by itself, in the way that it may.
     ///
     /// # Errors
-    /// If time runs out.
-    pub fn ended(&mut self, id: u64) -> Result<ExitStatus, Failure> {
+    /// If time runs out, or it ends otherwise.
+    pub fn ended(&mut self, id: u64) -> Result<(), Failure> {
         self.eventually(&format!("n{id} to end"), |run| {
-            match run.cluster.ended(id) {
-                Ok(Some(status)) => Ok(status),
-                Ok(None) => Err("it still runs".to_owned()),
-                Err(failure) => Err(failure.to_string()),
+            match run.cluster.last_end(id) {
+                Some(_) => Ok(()),
+                None => Err("it still runs".to_owned()),
             }
         })
+    }
+
+    /// What a node has written to stderr after the first so many bytes.
+    pub fn said_since(&self, id: u64, bytes: usize) -> String {
+        let log = self.cluster.log(id);
+        log.get(bytes..).unwrap_or_default().to_owned()
     }
 
     /// Starts the command line beside the scenario.

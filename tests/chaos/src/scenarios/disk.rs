@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::ends::End;
 use crate::failure::Failure;
 use crate::inside;
 use crate::load::Mix;
@@ -69,6 +70,9 @@ const FULL_FOR: Duration = Duration::from_secs(10);
 /// How long a disk stands still: several election timeouts.
 const FROZEN_FOR: Duration = Duration::from_secs(15);
 
+/// What a node says that has run before and finds nothing.
+const LOST: &str = "but this node has run before: its data is lost";
+
 fn small_disks(run: &mut Run) -> Result<(), Failure> {
     for id in run.cluster.ids() {
         let data = folder(run, id)?;
@@ -111,7 +115,7 @@ fn full_follower(run: &mut Run) -> Result<(), Failure> {
         let leader = run.leader()?;
         let victim = run.other_than(leader)?;
         let filler = fill(run, victim, 0)?;
-        run.may_end.insert(victim);
+        run.may_end.insert(victim, End::Failure);
         run.writes(50)?;
         stay_full(run, victim)?;
         empty(run, victim, &filler)?;
@@ -126,7 +130,7 @@ fn full_leader(run: &mut Run) -> Result<(), Failure> {
         let victim = run.leader()?;
         let left = if round % 2 == 0 { NEARLY_FULL } else { 0 };
         let filler = fill(run, victim, left)?;
-        run.may_end.insert(victim);
+        run.may_end.insert(victim, End::Failure);
         run.eventually("writes to be refused, or another leader", |run| {
             if run.leader_now().is_some_and(|leader| leader != victim) {
                 return Ok(());
@@ -212,7 +216,7 @@ fn frozen(run: &mut Run) -> Result<(), Failure> {
         run.timeline.note("disk frozen", &format!("n{victim}"));
         let begin = Instant::now();
         inside::freeze(&data, FROZEN_FOR)?;
-        run.may_end.insert(victim);
+        run.may_end.insert(victim, End::Failure);
         run.leader_among(Some(&others))?;
         run.writes(20)?;
         if begin.elapsed() >= FROZEN_FOR {
@@ -237,15 +241,17 @@ fn wiped(run: &mut Run) -> Result<(), Failure> {
         let ids = run.cluster.running();
         let victim = run.rng.pick(&ids).copied().unwrap_or(1);
         run.kill(victim)?;
-        run.may_end.insert(victim);
+        run.may_end.insert(victim, End::Failure);
         run.timeline.note("disk wiped", &format!("n{victim}"));
         let wiped = std::fs::remove_dir_all(run.data(victim));
         wiped.map_err(|error| Failure::harness("wipe a disk", error))?;
+        let before = run.cluster.log(victim).len();
         run.start(victim)?;
-        let status = run.ended(victim)?;
-        if status.success() {
+        run.ended(victim)?;
+        let said = run.said_since(victim, before);
+        if !said.contains(LOST) {
             return Err(Failure::Violation(format!(
-                "n{victim} has lost its memory, and started"
+                "n{victim} has lost its memory, and ended without saying so: {said}"
             )));
         }
         let new = run.join("learner")?;

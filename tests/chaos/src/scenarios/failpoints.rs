@@ -13,6 +13,7 @@ use coracle_client::FsmState;
 use self::places::{PLACES, Point, Way};
 use self::ways::{FORGETFUL, Ways};
 use crate::cluster::Around;
+use crate::ends::End;
 use crate::failure::Failure;
 use crate::load::FSM;
 use crate::run::Run;
@@ -131,7 +132,11 @@ fn play(run: &mut Run, ways: &mut Ways, point: &Point) -> Result<bool, Failure> 
     let writes = run.rng.between(5, 20);
     run.writes(writes)?;
     let target = target(run, point)?;
-    run.may_end.insert(target);
+    let end = End::Failpoint {
+        exit: point.action == "exit",
+        asked: point.place.way == Way::Stop,
+    };
+    run.may_end.insert(target, end);
     let (place, action) = (point.place.name, point.action);
     arm(run, target, &format!("{place} {action}"))?;
     let detail = format!("n{target}, {}: {place} {action}", point.role());

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cluster::{Around, Cluster};
+use crate::ends::{End, is_kill};
 use crate::failure::Failure;
 use crate::program::Tool;
 use crate::run::Run;
@@ -26,9 +26,6 @@ const FIRST: u64 = 40;
 /// How long an fsync that has been done is held up, so that the node can be killed before it knows.
 /// The tracer cannot let go of the dead earlier.
 const HELD_SECONDS: u64 = 2;
-
-/// The signal of a crash.
-const SIGKILL: i32 = 9;
 
 /// A thread that stands still in so many looks is the one that is held up; others only wait for
 /// strace.
@@ -114,18 +111,24 @@ fn points(run: &mut Run, at: At) -> Result<(), Failure> {
         run.kill(victim)?;
         let trace = run.folder.join("strace");
         let _gone = std::fs::remove_file(&trace);
-        run.may_end.insert(victim);
+        match at {
+            At::Before => drop(run.may_end.insert(victim, End::Killed)),
+            At::Error => drop(run.may_end.insert(victim, End::Failure)),
+            // It is we who kill it.
+            At::After => {}
+        }
+        let before = run.cluster.log(victim).len();
         let around = around(&trace, at, point);
         run.start_in(victim, &around)?;
         match at {
-            At::Before => gone(run, victim)?,
+            At::Before => run.ended(victim)?,
             At::After => {
                 held(run, victim)?;
                 run.kill(victim)?;
             }
             At::Error => {
                 injected(run, &trace, victim)?;
-                failed(run, victim)?;
+                failed(run, &trace, victim, before)?;
             }
         }
         run.timeline
@@ -159,24 +162,13 @@ fn around(trace: &Path, at: At, point: u64) -> Around {
     if !matches!(at, At::Before) {
         before.push("--seccomp-bpf".to_owned());
     }
-    before.push("-o".to_owned());
+    before.extend(["-y", "-o"].map(str::to_owned));
     before.push(trace.to_string_lossy().into_owned());
     before.extend(["-e", "trace=fsync,fdatasync", "-e", &inject, "--"].map(str::to_owned));
     Around {
         before,
         ..Around::default()
     }
-}
-
-/// Waits until it has been killed.
-fn gone(run: &mut Run, victim: u64) -> Result<(), Failure> {
-    run.eventually("the fsync that kills it", |run| {
-        if run.cluster.is_running(victim) {
-            Err(format!("n{victim} still runs"))
-        } else {
-            Ok(())
-        }
-    })
 }
 
 /// Waits until a thread is held up after its fsync.
@@ -232,17 +224,59 @@ fn injected(run: &mut Run, trace: &Path, victim: u64) -> Result<(), Failure> {
 /// Time for a node to end after an fsync has failed.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Of the log: it must end, and not with success. Of another file: it may go on.
-fn failed(run: &mut Run, victim: u64) -> Result<(), Failure> {
+/// What a node says whose fsync has failed.
+const REASON: &str = "Input/output error";
+
+/// Of the log: it must end, and say why. Of another file: it may go on.
+fn failed(run: &mut Run, trace: &Path, victim: u64, before: usize) -> Result<(), Failure> {
     let until = std::time::Instant::now() + ENDS_WITHIN;
     while run.cluster.is_running(victim) && std::time::Instant::now() < until {
         run.stay(Duration::from_millis(100))?;
     }
-    if run.cluster.is_running(victim) {
-        run.timeline.note("survived", &format!("n{victim}"));
-        run.kill(victim)?;
+    if !run.cluster.is_running(victim) {
+        let said = run.said_since(victim, before);
+        if said.contains(REASON) {
+            return Ok(());
+        }
+        return Err(Failure::Violation(format!(
+            "n{victim} has ended after a failed fsync without saying so: {said}"
+        )));
     }
-    Ok(())
+    let text = std::fs::read_to_string(trace).unwrap_or_default();
+    let file = injected_file(&text);
+    let data = std::fs::canonicalize(run.data(victim));
+    let data = data.map_err(|error| Failure::harness("find a data folder", error))?;
+    if of_the_log(file.as_deref(), &data) {
+        return Err(Failure::Violation(format!(
+            "n{victim} goes on after a failed fsync of its log ({file:?})"
+        )));
+    }
+    run.timeline
+        .note("survived", &format!("n{victim}: {file:?}"));
+    run.kill(victim)
+}
+
+/// Whether a node must not go on after this could not be made durable. What strace did not name
+/// counts as the log.
+fn of_the_log(file: Option<&Path>, data: &Path) -> bool {
+    file.is_none_or(|file| file == data || file.starts_with(data.join("log")))
+}
+
+/// The file whose fsync was made to fail, in what strace wrote. A call during which another thread
+/// had one is written in two lines, of which only the first names the file.
+fn injected_file(trace: &str) -> Option<PathBuf> {
+    let lines: Vec<&str> = trace.lines().collect();
+    let at = lines.iter().position(|line| line.contains("(INJECTED)"))?;
+    let thread = lines[at].split_whitespace().next()?;
+    let of_thread = |line: &&&str| line.split_whitespace().next() == Some(thread);
+    let call = lines[..=at]
+        .iter()
+        .rev()
+        .filter(of_thread)
+        .find(|line| !line.contains(" resumed>"))?;
+    let (_, rest) = call.split_once("sync(")?;
+    let (_, rest) = rest.split_once('<')?;
+    rest.split_once('>').map(|(path, _)| PathBuf::from(path))
 }
 
 /// Before the cluster: one new node after the other, each alone.
@@ -264,7 +298,7 @@ fn first_start(run: &mut Run) -> Result<(), Failure> {
                 Err("not yet".to_owned())
             }
         })?;
-        if let Some(status) = survived.filter(|status| status.signal() != Some(SIGKILL)) {
+        if let Some(status) = survived.filter(|status| !is_kill(*status)) {
             let log = alone.log(1);
             let last = log.lines().last().unwrap_or_default();
             return Err(Failure::Violation(format!(
@@ -299,4 +333,29 @@ fn first_start(run: &mut Run) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_failed_fsync_is_named_in_one_line_or_two() {
+        let one = "7 fdatasync(12</d/log/log.redb>) = 0\n\
+                   7 fdatasync(13</d/peers.tmp>) = -1 EIO (Input/output error) (INJECTED)\n";
+        assert_eq!(injected_file(one), Some("/d/peers.tmp".into()));
+        let two = "7 fdatasync(12</d/log/log.redb> <unfinished ...>\n\
+                   8 fsync(13</d/peers.tmp>) = 0\n\
+                   7 <... fdatasync resumed>) = -1 EIO (Input/output error) (INJECTED)\n";
+        assert_eq!(injected_file(two), Some("/d/log/log.redb".into()));
+        assert_eq!(injected_file("7 fsync(13</d/peers.tmp>) = 0\n"), None);
+    }
+
+    #[test]
+    fn nobody_goes_on_after_a_failed_fsync_of_the_log() {
+        let of = |file| of_the_log(Some(Path::new(file)), Path::new("/d"));
+        assert!(of("/d/log/log.redb") && of("/d/log/anchor") && of("/d/log") && of("/d"));
+        assert!(!of("/d/peers.tmp") && !of("/d/snapshots/5/7.snapshot") && !of("/ca.tmp"));
+        assert!(of_the_log(None, Path::new("/d")));
+    }
 }

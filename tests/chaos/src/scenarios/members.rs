@@ -1,5 +1,6 @@
 //! Nodes that come and go while others fall.
 
+use crate::ends::End;
 use crate::failure::Failure;
 use crate::run::Run;
 use crate::scenario::{Scenario, USUAL};
@@ -24,7 +25,7 @@ fn faults(run: &mut Run) -> Result<(), Failure> {
         ids.retain(|id| *id != new);
         let old = run.rng.pick(&ids).copied().unwrap_or(1);
         let (old_name, new_name) = (format!("n{old}"), format!("n{new}"));
-        run.may_end.insert(old);
+        run.may_end.insert(old, End::Failure);
         let command = if role == "learner" {
             ["members", "replace", &old_name, &new_name].to_vec()
         } else {

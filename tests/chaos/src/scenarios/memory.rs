@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cluster::Around;
+use crate::ends::End;
 use crate::failure::Failure;
 use crate::program::{MEMORY_GROUPS, Tool};
 use crate::run::Run;
@@ -40,7 +41,7 @@ fn faults(run: &mut Run) -> Result<(), Failure> {
             run.rng.between(BYTES.0, BYTES.1)
         };
         let group = Group::make(bytes)?;
-        run.may_end.insert(victim);
+        run.may_end.insert(victim, End::Killed);
         run.timeline
             .note("memory limit", &format!("n{victim}: {bytes} bytes"));
         run.start_in(victim, &group.around())?;

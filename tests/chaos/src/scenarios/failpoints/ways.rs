@@ -8,6 +8,7 @@ use coracle_client::{CreateToken, MemberRole};
 
 use super::places::{Point, Way};
 use crate::cluster::{HTTP_PORT, QUIC_PORT, address, client_of};
+use crate::ends::End;
 use crate::failure::Failure;
 use crate::load::FSM;
 use crate::run::Run;
@@ -250,7 +251,7 @@ fn fall_behind(
     let has = run.eventually("what it has applied", |run| {
         Ok(run.status(behind)?.applied_index)
     })?;
-    run.may_end.insert(behind);
+    run.may_end.entry(behind).or_insert(End::Failure);
     run.kill(behind)?;
     // The other voter must not fail before the log is cut: what is armed waits for a snapshot.
     run.eventually("the log to be cut past what it has", |run| {
