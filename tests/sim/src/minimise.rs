@@ -3,7 +3,7 @@
 
 use crate::plan::{Faults, Plan};
 use crate::replay;
-use crate::tape::Tape;
+use crate::tape::{Tape, bounds};
 
 /// Runs that are tried for each list that is made shorter.
 const MAX_ATTEMPTS: usize = 300;
@@ -112,6 +112,10 @@ fn smaller_cluster(mut tape: Tape) -> Tape {
 fn attempt(tape: Tape, change: impl FnOnce(&mut Plan)) -> Tape {
     let mut changed = tape.clone();
     change(&mut changed.plan);
+    // Faults of nodes that are gone go with them.
+    let plan = &changed.plan;
+    let fits = |(_, attack): &(u64, _)| bounds::attack(attack, plan).is_ok();
+    changed.attacks.retain(fits);
     match changed.plan != tape.plan && still_fails(&changed) {
         true => changed,
         false => tape,

@@ -270,9 +270,14 @@ impl Nemesis {
             Kind::DiskError => Attack::DiskError {
                 node,
                 operations,
+                // Few writes that go astray are ever read again.
                 kind: *self.random.pick(&[
                     DiskOperation::Read,
                     DiskOperation::Write,
+                    DiskOperation::MisdirectedWrite,
+                    DiskOperation::MisdirectedWrite,
+                    DiskOperation::MisdirectedWrite,
+                    DiskOperation::MisdirectedWrite,
                     DiskOperation::MisdirectedWrite,
                     DiskOperation::Sync,
                     DiskOperation::Sync,
@@ -280,7 +285,7 @@ impl Nemesis {
             },
             Kind::Lie => Attack::Lie {
                 node,
-                file: *self.random.pick(&[witness, witness, FileKind::Snapshot]),
+                file: *self.random.pick(&[witness, FileKind::Snapshot]),
                 time,
             },
             _ if self.random.chance(250) => Attack::DiskError {

@@ -200,6 +200,7 @@ pub fn record(plan: Plan, print: bool) -> (Result<Summary, Violation>, Tape) {
         violates: violates.map(|violation| violation.invariant.to_owned()),
         requests: None,
         attacks: std::mem::take(&mut world.taped),
+        reaches: BTreeSet::new(),
         plan: world.plan,
     };
     (outcome, tape)
@@ -224,7 +225,9 @@ pub fn witness(plan: Plan) -> (Result<Summary, Violation>, String) {
 
 /// Runs what was written down.
 pub fn replay(tape: &Tape, print: bool) -> Result<Summary, Violation> {
-    World::scripted(tape, print).play()
+    let summary = World::scripted(tape, print).play()?;
+    tape.reached(&summary)?;
+    Ok(summary)
 }
 
 /// How many requests the clients make on a tape before the faults are over.

@@ -529,6 +529,10 @@ impl World {
             .remark(self.now, || format!("{node} does not start: {refusal:?}"));
         if refusal.is_final() {
             process.lost = true;
+            let misdirected = process.disk.misdirected_writes() > 0;
+            if misdirected {
+                self.count("misdirected write found out");
+            }
             self.count(match refusal {
                 Refusal::Lost(_) => "log refused as lost",
                 _ => "log refused as damaged",
