@@ -9,8 +9,21 @@ use std::process::ExitCode;
 
 use coracle_model::{Bug, Search, Slice, check, slice, slices};
 
-const USAGE: &str =
-    "usage: coracle-model [SLICE ...] [--bug NAME] [--states N] [--flights N] [--list]";
+const USAGE: &str = "\
+usage: coracle-model [SLICE ...] [--bug NAME] [--states N] [--flights N]
+       coracle-model --list
+
+  SLICE        what is searched, to its end (all of them)
+  --bug NAME   with a bug put in: the shortest history that breaks an invariant is shown
+  --states N   give up after so many generated states (30000000)
+  --flights N  messages on their way at most, instead of what the slice says
+  --list       the slices and the bugs
+
+Exit codes: 0 every slice passes, 1 one does not, 2 usage.
+
+examples:
+  coracle-model election
+  coracle-model election --bug vote-forgotten";
 
 /// States generated per slice, beyond which a search counts as not finished.
 const MAX_STATES: usize = 30_000_000;
@@ -22,10 +35,15 @@ struct Arguments {
     limit: usize,
     flights: Option<usize>,
     list: bool,
+    help: bool,
 }
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
+        Ok(arguments) if arguments.help => {
+            let _ = writeln!(std::io::stdout(), "{USAGE}");
+            ExitCode::SUCCESS
+        }
         Ok(arguments) if arguments.list => list(),
         Ok(arguments) => run(&arguments),
         Err(message) => {
@@ -43,6 +61,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--list" => arguments.list = true,
+            "--help" | "-h" => arguments.help = true,
             "--bug" => {
                 let name = words.next().ok_or("--bug needs a name")?;
                 let bug = Bug::ALL.into_iter().find(|bug| bug.name() == name);
