@@ -11,7 +11,9 @@ use crate::{
     workspace::target_folder,
 };
 
-/// What `test` plays: every kind of fault once; together they take two to three minutes.
+/// What `test` plays, in two to three minutes: kills, pauses, a cut, weather, crashes at an fsync, lost
+/// and full disks, changes of members and an upgrade. Clocks, memory, failing fsyncs, disks that stand
+/// still, restarts and interrupted snapshots are left to `chaos`.
 const SHORT: &[&str] = &[
     "kill-leader",
     "kill-everyone",

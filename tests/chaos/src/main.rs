@@ -29,13 +29,13 @@ struct Arguments {
     #[command(subcommand)]
     verb: Option<Verb>,
     /// Only this scenario; may be given again
-    #[arg(long, value_name = "NAME")]
-    scenario: Vec<String>,
+    #[arg(long, value_name = "NAME", value_parser = scenario)]
+    scenario: Vec<&'static Scenario>,
     /// The seed of the first run [default: a fresh one, which is printed]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Go round with further seeds until so much time has passed [default: once]
-    #[arg(long, value_name = "M")]
+    /// Go round with further seeds until so much time has passed, 1 to 1440 [default: once]
+    #[arg(long, value_name = "M", value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: Option<u64>,
     /// The long form of each scenario
     #[arg(long)]
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
             list();
             Ok(ExitCode::SUCCESS)
         }
-        None => chosen(&arguments).and_then(|chosen| go(&arguments, &chosen)),
+        None => go(&arguments, &chosen(&arguments)),
     };
     match done {
         Ok(code) => code,
@@ -92,22 +92,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn chosen(arguments: &Arguments) -> Result<Vec<&'static Scenario>, Failure> {
-    if arguments.scenario.is_empty() {
-        return Ok(scenarios::ALL.iter().collect());
+fn chosen(arguments: &Arguments) -> Vec<&'static Scenario> {
+    match arguments.scenario.as_slice() {
+        [] => scenarios::ALL.iter().collect(),
+        chosen => chosen.to_vec(),
     }
-    let names = arguments.scenario.iter();
-    names
-        .map(|name| {
-            scenarios::named(name).ok_or_else(|| {
-                let known: Vec<&str> = scenarios::ALL.iter().map(|known| known.name).collect();
-                Failure::harness(
-                    format!("play {name}"),
-                    format!("there is no such scenario; there are {}", known.join(", ")),
-                )
-            })
-        })
-        .collect()
+}
+
+fn scenario(name: &str) -> Result<&'static Scenario, String> {
+    scenarios::named(name).ok_or_else(|| {
+        let known: Vec<&str> = scenarios::ALL.iter().map(|known| known.name).collect();
+        format!("there is no such scenario; there are {}", known.join(", "))
+    })
 }
 
 fn go(arguments: &Arguments, chosen: &[&Scenario]) -> Result<ExitCode, Failure> {
@@ -278,4 +274,37 @@ fn print(line: &str) {
 #[expect(clippy::print_stderr, reason = "progress is for people")]
 fn say(line: &str) {
     eprintln!("chaos: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `clap` ends the program with.
+    fn code(line: &str) -> Option<i32> {
+        let words = std::iter::once("coracle-chaos").chain(line.split_whitespace());
+        let error = Arguments::try_parse_from(words).err();
+        error.map(|error| error.exit_code())
+    }
+
+    #[test]
+    fn what_cannot_be_played_is_a_usage_error() {
+        for line in [
+            "--scenario nope",
+            "--scenario kill-leader --scenario nope",
+            "--minutes 0",
+            "--minutes 1441",
+            "--minutes 18446744073709551615",
+        ] {
+            assert_eq!(code(line), Some(2), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_scenario_may_be_named_more_than_once() {
+        assert_eq!(
+            code("--scenario pause --scenario storm --minutes 1440"),
+            None
+        );
+    }
 }

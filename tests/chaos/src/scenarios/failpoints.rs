@@ -102,6 +102,10 @@ fn faults(run: &mut Run) -> Result<(), Failure> {
     let mut points = Point::all();
     if !run.only.is_empty() {
         points.retain(|point| run.only.iter().any(|only| only == point.place.name));
+        if points.is_empty() {
+            let what = format!("fail at {}", run.only.join(", "));
+            return Err(Failure::harness(what, "there is no such place"));
+        }
     } else if !run.all {
         let few = (0..FEW).filter_map(|_| run.rng.pick(&points).cloned());
         points = few.collect();
