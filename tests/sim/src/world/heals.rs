@@ -108,9 +108,14 @@ impl World {
     /// Asks for another version of the state machine.
     pub(super) fn upgrade(&mut self, node: NodeId, version: u64, fails: Option<Failure>) {
         let spec = crate::spec_of(version, fails);
-        // Whoever has not staged it waits for it.
+        // Whoever has not staged it waits for it; what runs already is not taken away.
         for process in self.processes.values() {
-            if self.random.chance(300) {
+            let mut workers = process.running.iter().flat_map(|it| it.workers.values());
+            let runs = workers.any(|worker| {
+                let running = worker.status().spec;
+                running.is_some_and(|running| running.plugin == spec.plugin)
+            });
+            if self.random.chance(300) && !runs {
                 process.plugins.set_present(spec.plugin, false);
             }
         }
