@@ -75,8 +75,7 @@ impl Net {
     }
 
     pub(super) fn show(&self, scene: &Scene) {
-        self.connected.clear();
-        self.rtt.clear();
+        self.forget_peers();
         for peer in &scene.peers {
             self.show_peer(peer);
         }
@@ -104,6 +103,16 @@ impl Net {
         ] {
             counter.inner().store(count, Ordering::Relaxed);
         }
+    }
+
+    /// A node that has left leaves no series behind; the transport keeps the counts of the others.
+    fn forget_peers(&self) {
+        self.connected.clear();
+        self.rtt.clear();
+        self.bytes.clear();
+        self.lost_packets.clear();
+        self.connect_failures.clear();
+        self.connections_lost.clear();
     }
 
     fn show_peer(&self, scene: &PeerScene) {
@@ -136,5 +145,58 @@ impl Net {
     /// A node asked to join.
     pub(crate) fn joined(&self, result: Joined) {
         self.joins.get_or_create(&Join { result }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use coracle_transport::PeerStats;
+
+    use crate::metrics::Metrics;
+
+    use super::*;
+
+    fn peer(node: u64) -> PeerScene {
+        PeerScene {
+            node,
+            connected: true,
+            stats: PeerStats {
+                rtt: Some(Duration::from_millis(1)),
+                handshake_failures: BTreeMap::from([(FailureKind::Network, 7)]),
+                ..PeerStats::default()
+            },
+        }
+    }
+
+    fn series_of(text: &str, node: u64) -> usize {
+        let label = format!("peer=\"{node}\"");
+        text.lines().filter(|line| line.contains(&label)).count()
+    }
+
+    #[test]
+    fn a_node_that_has_left_leaves_no_series_and_the_counts_of_the_others_stay() {
+        let metrics = Metrics::new();
+        let both = Scene {
+            peers: vec![peer(2), peer(3)],
+            ..Scene::default()
+        };
+        let one = Scene {
+            peers: vec![peer(3)],
+            ..Scene::default()
+        };
+
+        let before = metrics.encode(&both);
+        let after = metrics.encode(&one);
+
+        assert_eq!(series_of(&before, 2), series_of(&before, 3));
+        assert_eq!(series_of(&after, 2), 0, "{after}");
+        assert_eq!(series_of(&after, 3), series_of(&before, 3));
+        assert!(
+            after.contains(r#"connect_failures_total{peer="3",reason="network"} 7"#),
+            "{after}"
+        );
     }
 }

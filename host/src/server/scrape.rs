@@ -1,7 +1,7 @@
 //! Reads the states that the metrics show.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coracle_driver::directory::DirectoryState;
@@ -21,12 +21,20 @@ impl Shell {
     pub(super) async fn scrape(&self) -> Option<String> {
         let statuses = self.inbox.look(|node| node.statuses()).await?;
         let folder = self.config.data_dir.clone();
-        let store = tokio::task::spawn_blocking(move || sizes(&folder)).await;
-        let scene = self.scene(statuses, store.unwrap_or_default());
+        let tls = &self.config.tls;
+        let files = [("node", tls.cert.clone()), ("ca", tls.ca.clone())];
+        let on_disk = tokio::task::spawn_blocking(move || (sizes(&folder), ends(&files)));
+        let (store, certificates) = on_disk.await.unwrap_or_default();
+        let scene = self.scene(statuses, store, certificates);
         Some(self.metrics.encode(&scene))
     }
 
-    fn scene(&self, statuses: Vec<GroupStatus>, store: StoreScene) -> Scene {
+    fn scene(
+        &self,
+        statuses: Vec<GroupStatus>,
+        store: StoreScene,
+        certificates: Vec<(&'static str, i64)>,
+    ) -> Scene {
         let directory = self.directory.state();
         let hosted = statuses.len();
         let quiet = statuses.iter().filter(|status| status.raft.quiet).count();
@@ -52,24 +60,13 @@ impl Shell {
             transport: transport
                 .map(|transport| transport.stats())
                 .unwrap_or_default(),
-            certificates: self.certificates(),
+            certificates,
             store,
             uptime,
             started: (since_epoch().saturating_sub(uptime)).as_secs_f64(),
             failed: self.has_failed(),
             waiting: self.waiters.len(),
         }
-    }
-
-    /// Files that cannot be read have no series.
-    fn certificates(&self) -> Vec<(&'static str, i64)> {
-        let tls = &self.config.tls;
-        let files = [("node", &tls.cert), ("ca", &tls.ca)];
-        let ends = files.into_iter().filter_map(|(name, path)| {
-            let pem = std::fs::read_to_string(path).ok()?;
-            Some((name, certificate_expiry(&pem).ok()?))
-        });
-        ends.collect()
     }
 
     /// Group 0 and the first groups by the names of their fsms.
@@ -132,6 +129,15 @@ fn since_epoch() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+/// When certificates end. Files that cannot be read have no series.
+fn ends(files: &[(&'static str, PathBuf)]) -> Vec<(&'static str, i64)> {
+    let ends = files.iter().filter_map(|(name, path)| {
+        let pem = std::fs::read_to_string(path).ok()?;
+        Some((*name, certificate_expiry(&pem).ok()?))
+    });
+    ends.collect()
 }
 
 fn sizes(folder: &Path) -> StoreScene {
