@@ -13,6 +13,7 @@ mod init;
 mod leader;
 mod local;
 mod members;
+mod panic_hook;
 mod plugin;
 mod progress;
 mod query;
@@ -199,6 +200,7 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    panic_hook::install(cli.global.json());
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

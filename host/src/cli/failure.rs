@@ -106,6 +106,12 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
+    /// Names the next step.
+    pub(super) fn hint(mut self, hint: &str) -> Self {
+        self.hint = Some(hint.to_owned());
+        self
+    }
+
     /// Says where it happened, e.g. the line of a file.
     pub(super) fn at(mut self, place: &str) -> Self {
         self.message = format!("{place}: {}", self.message);
