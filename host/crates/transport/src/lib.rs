@@ -23,6 +23,7 @@ mod inbound;
 pub mod join;
 mod lane;
 mod limits;
+mod listener_check;
 mod mutant;
 mod peer;
 mod peer_stats;

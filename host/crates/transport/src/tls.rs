@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use coracle_proto::NodeId;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
@@ -17,6 +17,7 @@ use rustls::{
 
 use crate::config::{Config, TransportError};
 use crate::identity::{self, ClusterName, Credentials, IdentityError, Name, Subject};
+use crate::listener_check::{Checked, ListenerCheck};
 
 /// Raft traffic and requests.
 pub const ALPN_RAFT: &[u8] = b"coracle-raft/1";
@@ -153,7 +154,7 @@ impl Tls {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(tls_error)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_custom_certificate_verifier(Arc::new(Checked(verifier)))
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())
             .map_err(tls_error)?;
         config.alpn_protocols = vec![alpn.to_vec()];
@@ -268,7 +269,7 @@ struct ListenerVerifier {
 }
 
 impl ListenerVerifier {
-    fn check(
+    fn judge(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -297,42 +298,17 @@ impl ListenerVerifier {
     }
 }
 
-impl ServerCertVerifier for ListenerVerifier {
-    fn verify_server_cert(
+impl ListenerCheck for ListenerVerifier {
+    fn check(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.check(end_entity, intermediates, now).map_err(refuse)?;
-        Ok(ServerCertVerified::assertion())
+    ) -> Result<(), Error> {
+        self.judge(end_entity, intermediates, now).map_err(refuse)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+    fn provider(&self) -> &CryptoProvider {
+        &self.provider
     }
 }

@@ -3,17 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 use quinn::crypto::rustls::QuicClientConfig;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
 use crate::config::TransportError;
 use crate::identity::{self, Subject};
+use crate::listener_check::{Checked, ListenerCheck};
 use crate::tls::{self, ALPN_JOIN, tls_error};
 
 /// Why a listener's certificate was refused.
@@ -53,7 +51,7 @@ impl PinnedVerifier {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(tls_error)?
             .dangerous()
-            .with_custom_certificate_verifier(self)
+            .with_custom_certificate_verifier(Arc::new(Checked(self)))
             .with_no_client_auth();
         config.alpn_protocols = vec![ALPN_JOIN.to_vec()];
         config.resumption = Resumption::disabled();
@@ -61,7 +59,7 @@ impl PinnedVerifier {
         QuicClientConfig::try_from(config).map_err(tls_error)
     }
 
-    fn check(
+    fn judge(
         &self,
         end_entity: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -91,48 +89,22 @@ impl PinnedVerifier {
     }
 }
 
-impl ServerCertVerifier for PinnedVerifier {
-    fn verify_server_cert(
+impl ListenerCheck for Arc<PinnedVerifier> {
+    fn check(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        match self.check(end_entity, intermediates, now) {
-            Ok(()) => Ok(ServerCertVerified::assertion()),
-            Err(judgement) => {
+    ) -> Result<(), Error> {
+        self.judge(end_entity, intermediates, now)
+            .map_err(|judgement| {
                 let mut kept = self.judgement.lock().expect("no panic under the lock");
                 *kept = Some(judgement);
-                Err(CertificateError::UnknownIssuer.into())
-            }
-        }
+                CertificateError::UnknownIssuer.into()
+            })
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+    fn provider(&self) -> &CryptoProvider {
+        &self.provider
     }
 }
