@@ -116,29 +116,9 @@ impl Shell {
             from: self.node.0,
         };
         let deadline = deadline.min(Instant::now() + PEER_TIMEOUT);
-        let mut asked = tokio::task::JoinSet::new();
-        for peer in all.iter().copied().filter(|peer| *peer != self.node) {
-            let shell = Arc::clone(self);
-            let call = call.clone();
-            asked.spawn(async move { (peer, shell.ask(peer, &call, deadline).await) });
-        }
-        let mut staged = 1;
-        let mut missing = Vec::new();
-        while let Some(answer) = asked.join_next().await {
-            match answer {
-                Ok((_, Ok(_))) => staged += 1,
-                Ok((peer, Err(failure))) => missing.push(format!("{peer}: {}", failure.detail)),
-                Err(error) => missing.push(error.to_string()),
-            }
-        }
-        if 2 * staged <= all.len() {
-            let detail = format!(
-                "the image is on {staged} of {} nodes, a majority is needed: {}",
-                all.len(),
-                missing.join("; ")
-            );
-            return Err(Failure::not_applied(Code::Unavailable, detail));
-        }
+        let asked = self.ask_everywhere(&all, &call, deadline, |_| false).await;
+        let asked = asked.map_err(|(_, failure)| failure)?;
+        let missing = asked.by_a_majority(&format!("the image {image}"))?;
         for reason in missing {
             warn!(%image, reason, "a node has no copy of the image; it fetches one when it is back");
         }

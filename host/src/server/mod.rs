@@ -10,6 +10,7 @@ mod consensus;
 mod create;
 mod dispatch;
 mod event_trace;
+mod everywhere;
 mod execute;
 #[cfg(feature = "failpoints")]
 mod failpoints;

@@ -75,36 +75,14 @@ impl Shell {
             from: self.node.0,
         };
         let deadline = deadline.min(Instant::now() + PEER_TIMEOUT);
-        let mut asked = tokio::task::JoinSet::new();
-        for peer in all.iter().copied().filter(|peer| *peer != self.node) {
-            let shell = Arc::clone(self);
-            let call = call.clone();
-            asked.spawn(async move { (peer, shell.ask(peer, &call, deadline).await) });
-        }
-        let mut staged = 1;
-        let mut missing = Vec::new();
-        while let Some(answer) = asked.join_next().await {
-            match answer {
-                Ok((_, Ok(_))) => staged += 1,
-                Ok((peer, Err(failure))) if is_away(&failure) => {
-                    missing.push(format!("{peer}: {}", failure.detail));
-                }
-                // It hears us and cannot run the plugin: it would stand still at the entry.
-                Ok((peer, Err(failure))) => {
-                    let detail = format!("{peer} cannot stage the plugin: {}", failure.detail);
-                    return Err(Failure { detail, ..failure });
-                }
-                Err(error) => missing.push(error.to_string()),
-            }
-        }
-        if 2 * staged <= all.len() {
-            let detail = format!(
-                "plugin {digest} is on {staged} of {} nodes, a majority is needed: {}",
-                all.len(),
-                missing.join("; ")
-            );
-            return Err(Failure::not_applied(Code::Unavailable, detail));
-        }
+        let hears = |failure: &Failure| !is_away(failure);
+        let asked = self.ask_everywhere(&all, &call, deadline, hears).await;
+        // It hears us and cannot run the plugin: it would stand still at the entry.
+        let asked = asked.map_err(|(peer, failure)| {
+            let detail = format!("{peer} cannot stage the plugin: {}", failure.detail);
+            Failure { detail, ..failure }
+        })?;
+        let missing = asked.by_a_majority(&format!("plugin {digest}"))?;
         for reason in missing {
             warn!(%digest, reason, "a node has not staged the plugin; it fetches it when it is back");
         }
