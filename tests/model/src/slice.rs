@@ -160,13 +160,15 @@ const SLICES: &[Slice] = &[
     },
     Slice {
         name: "joint",
-        about: "one voter replaced through a joint configuration, and an election meanwhile",
+        about: "one voter replaced through a joint configuration, a crash and an election meanwhile",
         flights: 4,
+        crashers: &[1, 2],
         slow_disk: false,
         change: &[Change::Voter(NodeId(4)), Change::Remove(NodeId(3))],
         budget: Budget {
             changes: 1,
             elections: 1,
+            crashes: 1,
             ..NOTHING
         },
         goals: &[Goal::Joint, Goal::JointLeft, Goal::TwoLeaders],
