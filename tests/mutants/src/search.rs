@@ -34,7 +34,12 @@ impl Search {
         use Mutant as M;
         let shape = match mutant {
             M::CommitOldTermByCount => Shape::Hunt,
-            M::LeaseKeptOnTransfer | M::LeaseOfPausedClock | M::PromiseBroken => Shape::Leases,
+            M::LeaseKeptOnTransfer
+            | M::LeaseOfPausedClock
+            | M::PromiseBroken
+            | M::TimeoutNowOfOldTerm => Shape::Leases,
+            // Whoever joins has nothing that matches.
+            M::NextAtMatch => Shape::Members,
             M::CheckQuorumNever | M::ReadStaleEcho | M::ReadWithoutRound => Shape::Deposed,
             M::SnapshotKeepsConfiguration | M::SnapshotKeepsTail | M::SnapshotNotVerified => {
                 Shape::Snapshots

@@ -24,6 +24,9 @@ pub(crate) struct Nemesis {
     wipeable: Vec<u64>,
     interval: u64,
     election: u64,
+    latency: u64,
+    /// What follows the last fault while that is still going on, and after how long.
+    sequel: Option<(u64, Attack)>,
     /// Clocks may jump: nobody trusts them.
     jumps: bool,
     seed: u64,
@@ -68,6 +71,8 @@ impl Nemesis {
             wipeable: plan.atlas.nodes.iter().copied().collect(),
             interval: plan.fault_interval,
             election: plan.settings.election_timeout * MS,
+            latency: plan.network_latency,
+            sequel: None,
             jumps: plan.leases == 0,
             seed: plan.seed & 1,
         }
@@ -75,11 +80,25 @@ impl Nemesis {
 
     /// Time until the next fault.
     pub(crate) fn pause(&mut self) -> u64 {
-        self.random.between(self.interval / 4, self.interval * 2)
+        match self.sequel {
+            Some((after, _)) => after,
+            None => self.random.between(self.interval / 4, self.interval * 2),
+        }
     }
 
     /// The next fault, if any kind is allowed. `leader`: a node that believes it leads.
     pub(crate) fn next(&mut self, leader: Option<NodeId>) -> Option<Attack> {
+        if let Some((_, attack)) = self.sequel.take() {
+            return Some(attack);
+        }
+        let attack = self.draw(leader)?;
+        if self.faults.sequels && self.random.chance(600) {
+            self.sequel = self.sequel(&attack);
+        }
+        Some(attack)
+    }
+
+    fn draw(&mut self, leader: Option<NodeId>) -> Option<Attack> {
         let kinds = self.kinds();
         let kind = *kinds.get(self.random.below(kinds.len() as u64) as usize)?;
         let leader = leader.map(|leader| leader.0);
@@ -365,6 +384,53 @@ impl Nemesis {
                 to: Some(self.any()),
             },
         }
+    }
+
+    /// What makes the most of a change of leader or members while it is under way, if that is what it is:
+    /// who gave leadership up hears nobody, so that it leads on unawares, or who gets it is asked
+    /// for other members at once; who changes members is asked for more, or cut off, or killed.
+    fn sequel(&mut self, attack: &Attack) -> Option<(u64, Attack)> {
+        let latency = self.latency;
+        let time = self.random.between(self.election / 3, self.election * 4);
+        let members = self.faults.members;
+        Some(match *attack {
+            Attack::Transfer { to: Some(to), .. } if members && self.random.chance(500) => {
+                (self.random.between(latency, 6 * latency), self.members(to))
+            }
+            Attack::Transfer { node, .. } => (
+                self.random.below(2 * latency),
+                Attack::Cut {
+                    side: BTreeSet::from([node]),
+                    outwards: false,
+                    inwards: true,
+                    time,
+                },
+            ),
+            Attack::Campaign { node } if members => (
+                self.random.between(latency, 6 * latency),
+                self.members(node),
+            ),
+            Attack::Members { node, .. } => {
+                let after = self.random.below(2 * latency);
+                let (side, outwards) = (BTreeSet::from([node]), true);
+                let attack = match self.random.below(4) {
+                    0 => Attack::Stop {
+                        node,
+                        power: false,
+                        time,
+                    },
+                    1 => Attack::Cut {
+                        side,
+                        outwards,
+                        inwards: true,
+                        time,
+                    },
+                    _ => self.members(node),
+                };
+                (after, attack)
+            }
+            _ => return None,
+        })
     }
 
     /// Snapshots are taken away, and what was taken comes back.

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use coracle_proto::{Envelope, NodeId};
+use coracle_proto::{Envelope, Message, NodeId};
 
 use crate::plan::{MS, Plan};
 use crate::random::Random;
 
-/// Old messages that are kept to be delivered again.
-const OLD_MESSAGES: usize = 200;
+/// Old messages of each kind that are kept to be delivered again.
+const OLD_MESSAGES: usize = 30;
 
 /// Longest time an old message is held back for.
 const MAX_REPLAY_DELAY: u64 = 3000 * MS;
@@ -31,7 +31,8 @@ pub(crate) struct Network {
     clogged: BTreeMap<Wire, u64>,
     /// How many times each connection was lost; what was sent before does not arrive.
     losses: BTreeMap<Wire, u64>,
-    old: VecDeque<Envelope>,
+    /// By kind, so that what is seldom said is repeated as often as the rest.
+    old: BTreeMap<u8, VecDeque<Envelope>>,
 }
 
 impl Network {
@@ -48,7 +49,7 @@ impl Network {
             cut: BTreeSet::new(),
             clogged: BTreeMap::new(),
             losses: BTreeMap::new(),
-            old: VecDeque::new(),
+            old: BTreeMap::new(),
         }
     }
 
@@ -72,16 +73,19 @@ impl Network {
         if self.replay == 0 {
             return None;
         }
-        if self.old.len() == OLD_MESSAGES {
-            self.old.pop_front();
+        let old = self.old.entry(kind(&envelope.message)).or_default();
+        if old.len() == OLD_MESSAGES {
+            old.pop_front();
         }
-        self.old.push_back(envelope.clone());
+        old.push_back(envelope.clone());
         if !self.random.chance(self.replay) {
             return None;
         }
         let at = self.random.below(self.old.len() as u64) as usize;
+        let old = self.old.values().nth(at)?;
+        let at = self.random.below(old.len() as u64) as usize;
         let time = self.random.below(MAX_REPLAY_DELAY);
-        Some((time, self.old[at].clone()))
+        Some((time, old[at].clone()))
     }
 
     /// How long a message takes.
@@ -158,5 +162,23 @@ impl Network {
         self.mend();
         self.clogged.clear();
         (self.drop, self.duplicate, self.delay, self.replay) = (0, 0, 0, 0);
+    }
+}
+
+/// Kinds of message that are repeated alike.
+fn kind(message: &Message) -> u8 {
+    match message {
+        Message::Vote { .. } => 0,
+        Message::VoteReply { .. } => 1,
+        Message::Append { .. } => 2,
+        Message::AppendReply(_) => 3,
+        Message::Heartbeat { .. } => 4,
+        Message::HeartbeatReply { .. } => 5,
+        Message::Snapshot { .. } => 6,
+        Message::Quiesce { .. } => 7,
+        Message::TimeoutNow => 8,
+        Message::ReadIndex { .. } => 9,
+        Message::ReadIndexReply { .. } => 10,
+        Message::Wake => 11,
     }
 }

@@ -84,6 +84,8 @@ pub struct Faults {
     pub upgrade: bool,
     /// Snapshots that users take away and restore from later.
     pub import: bool,
+    /// Changes of leader or members that something else befalls while they are under way.
+    pub sequels: bool,
 }
 
 /// Everything about one run.
@@ -231,6 +233,7 @@ impl Plan {
         let mut random = Random::new(seed ^ 0x0005_eed0_f91a_4000);
         let nodes = *random.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 5, 5]);
         let mut faults = faults(&mut random);
+        faults.sequels = Random::new(seed ^ 0x0005_e90e_15ea_4000).chance(400);
         let atlas = Atlas::draw(nodes, &mut random);
         // Who is lost with its disk counts as a voter for ever, or is replaced; either way members
         // must not change under the atlas' feet.
@@ -335,5 +338,6 @@ fn faults(random: &mut Random) -> Faults {
         leadership: rate(&[0, 1]) == 1,
         upgrade: rate(&[0, 0, 1]) == 1,
         import: rate(&[0, 0, 1]) == 1,
+        sequels: false,
     }
 }

@@ -75,6 +75,7 @@ fn forks(plan: Plan) -> Plan {
     plan.faults = Faults {
         delay: 60,
         duplicate: 60,
+        replay: 60,
         hunt: plan.seed.is_multiple_of(2),
         kill: true,
         partition: true,
@@ -107,6 +108,8 @@ fn leases(plan: Plan) -> Plan {
     let faults = Faults {
         alarm: true,
         leadership: true,
+        replay: 60,
+        sequels: true,
         ..plan.faults
     };
     Plan {
@@ -123,10 +126,12 @@ fn members(plan: Plan) -> Plan {
     plan.faults = Faults {
         delay: 60,
         duplicate: 60,
+        replay: 60,
         kill: true,
         partition: true,
         members: true,
         leadership: true,
+        sequels: true,
         ..Faults::default()
     };
     plan
@@ -134,9 +139,18 @@ fn members(plan: Plan) -> Plan {
 
 fn snapshots(plan: Plan) -> Plan {
     let mut plan = forks(plan);
-    plan.settings.checkpoint_entries = 12;
+    // Whoever is deposed has an entry of each client, more than the next leader needs for a snapshot.
+    plan.clients = 12;
+    plan.traps = 0;
+    plan.settings.max_group_commands = 1;
+    plan.settings.max_queued_commands = 256;
+    plan.settings.max_inflight_groups = 256;
+    plan.settings.max_uncommitted_bytes = 1 << 20;
+    plan.settings.checkpoint_entries = 1;
     plan.settings.retained_entries = 0;
-    plan.settings.max_append_entries = 1;
+    plan.settings.max_append_entries = 8;
+    plan.settings.max_inflight_appends = 32;
+    plan.settings.max_inflight_bytes = 1 << 20;
     plan.faults.transfer = true;
     plan.faults.members = plan.seed % 4 == 1;
     plan.spares = if plan.faults.members { 1 } else { 0 };

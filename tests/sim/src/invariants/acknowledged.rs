@@ -2,7 +2,7 @@
 //! another one asked lies before the other's answer. With the committed history never changing
 //! (state machine safety), an acknowledged command is also durable for ever.
 
-use coracle_proto::Index;
+use coracle_proto::{Index, NodeId};
 
 use super::{Check, violated};
 
@@ -26,6 +26,17 @@ impl Acknowledged {
         }
         self.highest = self.highest.max(index);
         Ok(())
+    }
+
+    /// A node that has applied everything up to `applied` grants a read at `index`.
+    pub(super) fn granted(at: NodeId, index: Index, applied: Index) -> Check {
+        if index <= applied {
+            return Ok(());
+        }
+        violated(
+            "linearizability",
+            format!("{at} grants a read at {index}, but has applied {applied}"),
+        )
     }
 
     pub(super) fn read(&mut self, floor: Index, index: Index) -> Check {

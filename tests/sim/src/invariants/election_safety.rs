@@ -13,6 +13,12 @@ pub(super) struct ElectionSafety {
 }
 
 impl ElectionSafety {
+    /// Who leads this term, if nobody was seen to lead a higher one.
+    pub(super) fn leader(&self, term: Term) -> Option<ReplicaId> {
+        let (last, leader) = self.leaders.last_key_value()?;
+        (*last == term).then_some(*leader)
+    }
+
     pub(super) fn leads(&mut self, term: Term, leader: ReplicaId) -> Check {
         let first = *self.leaders.entry(term).or_insert(leader);
         if first == leader {

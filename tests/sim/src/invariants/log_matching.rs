@@ -19,8 +19,10 @@ pub(super) struct LogMatching {
 impl LogMatching {
     /// A node asks for this write, which `shadow` has taken in already.
     pub(super) fn written(&mut self, at: NodeId, shadow: &Shadow, kind: &WriteKind) -> Check {
-        let WriteKind::Append { entries, .. } = kind else {
-            return Ok(());
+        let entries = match kind {
+            WriteKind::Append { entries, .. } => entries,
+            WriteKind::Install { .. } => return self.installed(at, shadow),
+            _ => return Ok(()),
         };
         for entry in entries {
             let before = shadow.asked.term_at(entry.index - 1);
@@ -31,6 +33,20 @@ impl LogMatching {
             self.entry(at, entry, before)?;
         }
         Ok(())
+    }
+
+    /// What is kept above an installed snapshot follows its last entry.
+    fn installed(&self, at: NodeId, shadow: &Shadow) -> Check {
+        let floor = shadow.asked.floor;
+        let first = shadow.asked.entries.front().map(Entry::id);
+        let before = first.and_then(|first| self.entries.get(&first));
+        match (first, before) {
+            (Some(first), Some((.., before))) if *before != floor.term => violated(
+                "log matching",
+                format!("{at} keeps {first}, which follows term {before}, after {floor}"),
+            ),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn entry(&mut self, at: NodeId, entry: &Entry, before: Term) -> Check {

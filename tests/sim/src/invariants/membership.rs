@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use coracle_proto::{Configuration, Envelope, Index, NodeId, ReplicaId};
+use coracle_proto::{Configuration, Envelope, Index, LogId, NodeId, ReplicaId};
 
 use super::shadow::Shadow;
 use super::{Check, violated};
@@ -80,6 +80,28 @@ pub(super) fn sent(envelope: &Envelope, shadow: &Shadow) -> Check {
     }
     let hosted = durable.hosted.then_some(durable.born);
     violated(NAME, format!("{from} speaks, but hosted is {hosted:?}"))
+}
+
+/// A leader adds a configuration only when the one before it is committed, and an entry of its own
+/// term (Ongaro 2015): `needed` is one of these, `configuration` counts for it.
+pub(super) fn added(
+    leader: ReplicaId,
+    added: Index,
+    needed: LogId,
+    configuration: &Configuration,
+    shadows: &BTreeMap<NodeId, Shadow>,
+) -> Check {
+    let holds = |id: &ReplicaId| {
+        let durable = shadows.get(&id.node).map(|shadow| &shadow.durable);
+        durable.is_some_and(|durable| durable.born == id.born && durable.holds(needed))
+    };
+    if needed.index < added && is_quorum(configuration, holds) {
+        return Ok(());
+    }
+    violated(
+        NAME,
+        format!("{leader} adds a configuration at {added} before {needed} is committed"),
+    )
 }
 
 /// Whether `holders` are a majority of both halves.

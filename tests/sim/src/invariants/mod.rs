@@ -2,14 +2,19 @@
 //! (writes, messages, tasks) and what became durable, never the nodes' own opinion of it.
 
 mod acknowledged;
+#[cfg(test)]
+mod answer_tests;
+mod answers;
 mod check_quorum;
 mod commit_quorum;
 mod election_safety;
 mod exactly_once;
+mod fresh_reads;
 mod leader_completeness;
 mod log_matching;
 mod membership;
 mod outcome_chain;
+mod own_word;
 mod persist_before_send;
 mod pre_vote;
 mod recovery;
@@ -28,22 +33,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use coracle_driver::task::{Command, Outcome};
+use coracle_driver::task::{Command, Outcome, Ticket};
 use coracle_driver::{Digest, Event, RecoveredGroup, Write, WriteKind};
 use coracle_history::Logged;
 use coracle_proto::{
-    Configuration, Entry, Envelope, GroupId, Index, Instant, NodeId, ReplicaId, Term,
+    Configuration, Entry, Envelope, GroupId, Index, Instant, LogId, NodeId, ReplicaId, Status, Term,
 };
 
 use acknowledged::Acknowledged;
+use answers::Answers;
 use check_quorum::CheckQuorum;
 use commit_quorum::CommitQuorum;
 use election_safety::ElectionSafety;
 use exactly_once::ExactlyOnce;
+use fresh_reads::FreshReads;
 use leader_completeness::LeaderCompleteness;
 use log_matching::LogMatching;
 use membership::Membership;
 use outcome_chain::OutcomeChain;
+use own_word::OwnWord;
 use pre_vote::PreVote;
 pub use refusal::{Harm, Refusal};
 use shadow::Shadow;
@@ -107,6 +115,11 @@ struct GroupInvariants {
     /// If it is on.
     pre_vote: Option<PreVote>,
     witness: Witness,
+    answers: Answers,
+    fresh_reads: FreshReads,
+    own_word: OwnWord,
+    /// Nodes whose configuration changes in their turn: nobody sees by which one they count.
+    changing: BTreeSet<NodeId>,
 }
 
 impl Invariants {
@@ -189,9 +202,13 @@ impl Invariants {
             return Ok(());
         };
         if let WriteKind::Append { entries, .. } = &write.kind {
-            let configurations = entries.iter().filter_map(shadow::configuration);
-            configurations.for_each(|it| group.witness.written(&it));
+            for configuration in entries.iter().filter_map(shadow::configuration) {
+                group.witness.written(&configuration);
+                group.changing.insert(at);
+                group.added(at, shadow, configuration.index)?;
+            }
         }
+        group.own_word.written(at);
         if matches!(write.kind, WriteKind::Remove | WriteKind::Host { .. }) {
             group.state_machine_safety.crashed(at);
         }
@@ -248,6 +265,12 @@ impl Invariants {
         }
         group.check_quorum.sent(envelope);
         group.stickiness.sent(envelope)?;
+        group.answers.sent(envelope)?;
+        let counts = counts(&group.shadows, &group.membership, envelope.from.node);
+        let sure = !group.changing.contains(&envelope.from.node);
+        group
+            .fresh_reads
+            .sent(envelope, || counts().filter(|_| sure))?;
         group
             .witness
             .sent(envelope, &group.membership, &group.shadows)?;
@@ -321,6 +344,33 @@ impl Invariants {
                 let meaning = &group.exactly_once;
                 group.outcome_chain.applied(at, index, chain, meaning)
             }
+            None => Ok(()),
+        }
+    }
+
+    /// A node that has applied everything up to `applied` lets somebody read as of `index`.
+    pub fn granted(&self, at: NodeId, index: Index, applied: Index) -> Check {
+        Acknowledged::granted(at, index, applied)
+    }
+
+    /// A node has a read point for a client that asked it.
+    pub fn read_ready(&mut self, group: GroupId, at: NodeId, ticket: Ticket) -> Check {
+        match self.of(group) {
+            Some(group) => group.read_ready(at, ticket),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a node, whose turn is over, should be asked what it says of itself.
+    pub fn asks(&mut self, group: GroupId, at: NodeId) -> bool {
+        self.of(group)
+            .is_some_and(|group| group.own_word.is_due(at))
+    }
+
+    /// That is what it says.
+    pub fn said(&self, group: GroupId, status: &Status) -> Check {
+        match self.groups.get(&group) {
+            Some(group) => group.own_word.said(status, &group.shadows),
             None => Ok(()),
         }
     }
@@ -407,18 +457,35 @@ impl GroupInvariants {
         let Some(shadow) = self.shadows.get(&at) else {
             return;
         };
+        self.changing.remove(&at);
         let log = &shadow.asked;
         self.stickiness.takes(at, now, log);
         self.check_quorum.takes(at, now);
+        let term = log.hard_state.term;
+        self.fresh_reads.takes(at, now, term);
         for event in events {
             self.stickiness.told(at, id, event);
+            self.answers.told(event, id);
+            match event {
+                Event::Read {
+                    group,
+                    mode,
+                    ticket,
+                } if *group == id => self.fresh_reads.told(at, *ticket, *mode),
+                _ => {}
+            }
             let Event::Received(envelopes) = event else {
                 continue;
             };
-            let mine = |it: &&Envelope| it.group == id && log.hosted && it.to.born == log.born;
-            for envelope in envelopes.iter().filter(mine) {
+            for envelope in envelopes.iter().filter(|it| it.group == id) {
+                self.answers.heard(envelope);
+                if !log.hosted || envelope.to.born != log.born {
+                    continue;
+                }
                 self.stickiness.heard(envelope, log);
                 self.check_quorum.heard(envelope);
+                self.fresh_reads.heard(envelope);
+                self.own_word.heard(envelope, term);
                 if let Some(pre_vote) = &mut self.pre_vote {
                     pre_vote.heard(envelope);
                 }
@@ -433,6 +500,51 @@ impl GroupInvariants {
         let membership = &self.membership;
         let configuration = || in_force(shadow, membership);
         self.check_quorum.turned(at, configuration)
+    }
+
+    /// A node has a read point for its client. Only a leader answers for it; a follower has heard it from one.
+    fn read_ready(&mut self, at: NodeId, ticket: Ticket) -> Check {
+        let Some(shadow) = self.shadows.get(&at) else {
+            return Ok(());
+        };
+        let leader = self.election_safety.leader(shadow.asked.hard_state.term);
+        match leader.filter(|leader| leader.node == at) {
+            Some(leader) if !self.changing.contains(&at) => {
+                let counts = counts(&self.shadows, &self.membership, at);
+                self.fresh_reads.granted(leader, ticket, counts)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A node adds the configuration at `index` to its log.
+    fn added(&self, at: NodeId, shadow: &Shadow, index: Index) -> Check {
+        let log = &shadow.asked;
+        let term = log.hard_state.term;
+        let leader = self.election_safety.leader(term);
+        let Some(leader) = leader.filter(|leader| leader.node == at) else {
+            return Ok(());
+        };
+        let before = log.configurations().take_while(|it| it.index < index);
+        let before = before
+            .last()
+            .or_else(|| self.membership.at(log.floor.index).cloned());
+        let Some(before) = before else {
+            return Ok(());
+        };
+        let own = log.entries.iter().find(|entry| entry.term == term);
+        let own = own.map(Entry::id).filter(|_| log.floor.term < term);
+        let last = log.term_at(before.index).map(|term| LogId {
+            term,
+            index: before.index,
+        });
+        let known = self.state_machine_safety.last();
+        let mut needed = own
+            .into_iter()
+            .chain(last)
+            .filter(|needed| needed.index > known);
+        needed
+            .try_for_each(|needed| membership::added(leader, index, needed, &before, &self.shadows))
     }
 
     /// A node wants a term written, that was `before`, and perhaps a vote for itself in it.
@@ -459,10 +571,22 @@ impl GroupInvariants {
         self.stickiness.crashed(at);
         self.check_quorum.crashed(at);
         self.witness.crashed(at);
+        self.answers.crashed(at);
+        self.fresh_reads.crashed(at);
+        self.own_word.crashed(at);
         if let Some(pre_vote) = &mut self.pre_vote {
             pre_vote.crashed(at);
         }
     }
+}
+
+/// Gives the configuration by which a node counts.
+fn counts(
+    shadows: &BTreeMap<NodeId, Shadow>,
+    membership: &Membership,
+    at: NodeId,
+) -> impl FnOnce() -> Option<Configuration> {
+    move || in_force(shadows.get(&at)?, membership)
 }
 
 /// The last configuration in the log of a node, committed or not.

@@ -213,7 +213,12 @@ fn a_head_that_leaves_outcomes_out_violates_the_outcome_chain() {
 }
 
 /// A node begins a turn at this time of its clock, with these messages.
-fn take(world: &mut Invariants, at: u64, now: u64, messages: impl IntoIterator<Item = Envelope>) {
+pub(super) fn take(
+    world: &mut Invariants,
+    at: u64,
+    now: u64,
+    messages: impl IntoIterator<Item = Envelope>,
+) {
     let messages = messages.into_iter().collect();
     world.takes(NodeId(at), Instant(now), &[Event::Received(messages)]);
 }
@@ -243,7 +248,7 @@ fn pre_vote_reply(from: u64, to: u64, term: Term) -> Envelope {
     envelope(from, to, term, granted(VoteKind::Pre))
 }
 
-fn heartbeat(from: u64, to: u64, term: Term, lease: bool) -> Envelope {
+pub(super) fn heartbeat(from: u64, to: u64, term: Term, lease: bool) -> Envelope {
     let (commit, round) = (0, 7);
     let message = Message::Heartbeat {
         commit,
@@ -262,6 +267,6 @@ fn heartbeat_reply(from: u64, to: u64, term: Term) -> Envelope {
     envelope(from, to, term, message)
 }
 
-fn id(term: Term, index: Index) -> LogId {
+pub(super) fn id(term: Term, index: Index) -> LogId {
     LogId { term, index }
 }

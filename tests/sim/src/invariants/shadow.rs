@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use coracle_driver::WriteKind;
+use coracle_driver::{Floor, WriteKind};
 use coracle_proto::{Configuration, Entry, EntryKind, HardState, Index, LogId, Term};
 
 /// The log of one replica.
@@ -13,9 +13,13 @@ pub(super) struct Image {
     pub(super) born: Index,
     pub(super) hard_state: HardState,
     pub(super) floor: LogId,
+    /// The configuration at the floor.
+    configuration: Configuration,
     /// Last entry of the snapshot the floor names.
     pub(super) snapshot: LogId,
     pub(super) entries: VecDeque<Entry>,
+    /// In which term of this replica each of them was written.
+    sources: VecDeque<Term>,
 }
 
 /// Two images: what is durable, and what will be once everything asked for is done.
@@ -65,9 +69,23 @@ impl Image {
             || self.term_at(id.index) == Some(id.term)
     }
 
+    /// Whether this entry is here since its own term, or covered by the floor or a snapshot: then it was
+    /// acknowledged, if at all, to the leader that made it.
+    pub(super) fn holds_since_its_term(&self, id: LogId) -> bool {
+        let at = id.index.checked_sub(self.floor.index + 1);
+        let source = at.and_then(|at| self.sources.get(usize::try_from(at).ok()?));
+        self.holds(id) && source.is_none_or(|source| *source <= id.term)
+    }
+
     /// The configurations in the log above the floor.
     pub(super) fn configurations(&self) -> impl Iterator<Item = Configuration> {
         self.entries.iter().filter_map(configuration)
+    }
+
+    /// The configuration in force, committed or not.
+    pub(super) fn configuration(&self) -> Configuration {
+        let last = self.configurations().last();
+        last.unwrap_or_else(|| self.configuration.clone())
     }
 
     pub(super) fn write(&mut self, kind: &WriteKind) {
@@ -77,6 +95,7 @@ impl Image {
                     hosted: true,
                     born: *born,
                     floor: floor.last,
+                    configuration: floor.configuration.clone(),
                     hard_state: self.hard_state,
                     ..Self::default()
                 };
@@ -90,11 +109,12 @@ impl Image {
                     let at = entry.index.saturating_sub(self.floor.index + 1);
                     self.entries.truncate(at as usize);
                     self.entries.push_back(entry.clone());
+                    self.sources.truncate(at as usize);
+                    self.sources.push_back(self.hard_state.term);
                 }
             }
             WriteKind::Compact { floor } => {
-                self.rise(floor.last);
-                self.snapshot = floor.snapshot.as_ref().map_or(self.snapshot, |s| s.last);
+                self.rise(floor);
             }
             WriteKind::Install {
                 hard_state,
@@ -102,10 +122,10 @@ impl Image {
                 truncate,
             } => {
                 self.hard_state = hard_state.unwrap_or(self.hard_state);
-                self.rise(floor.last);
-                self.snapshot = floor.snapshot.as_ref().map_or(self.snapshot, |s| s.last);
+                self.rise(floor);
                 if *truncate {
                     self.entries.clear();
+                    self.sources.clear();
                 }
             }
             WriteKind::Applied { .. } => {}
@@ -113,10 +133,14 @@ impl Image {
         }
     }
 
-    fn rise(&mut self, floor: LogId) {
-        let gone = floor.index.saturating_sub(self.floor.index) as usize;
-        self.entries.drain(..gone.min(self.entries.len()));
-        self.floor = floor;
+    fn rise(&mut self, floor: &Floor) {
+        let gone = floor.last.index.saturating_sub(self.floor.index) as usize;
+        let gone = gone.min(self.entries.len());
+        self.entries.drain(..gone);
+        self.sources.drain(..gone);
+        self.floor = floor.last;
+        self.configuration = floor.configuration.clone();
+        self.snapshot = floor.snapshot.as_ref().map_or(self.snapshot, |s| s.last);
     }
 }
 

@@ -72,6 +72,13 @@ fn a_vote_that_is_not_durable_must_not_be_sent() {
 fn an_acknowledgement_of_what_is_not_durable_must_not_be_sent() {
     let mut world = cluster(3);
     append(&mut world, 1, &[(1, 1), (1, 2)]).unwrap();
+    let probe = Message::Append {
+        prev: LogId::default(),
+        entries: Vec::new(),
+        commit: 0,
+    };
+    let asked = Event::Received(vec![envelope(2, 1, 0, probe)]);
+    world.takes(NodeId(1), Instant(0), &[asked]);
     assert_eq!(world.sent(&matched(1, 2)), Ok(()));
     assert_violates(world.sent(&matched(1, 3)), "persist before send");
 }
@@ -314,7 +321,7 @@ pub(super) fn hard_state(world: &mut Invariants, node: u64, term: Term, vote: Op
     done(world, node, kind).unwrap();
 }
 
-fn floor() -> Floor {
+pub(super) fn floor() -> Floor {
     Floor {
         last: LogId::default(),
         configuration: Configuration::default(),
@@ -329,7 +336,7 @@ pub(super) fn cluster(nodes: u64) -> Invariants {
     world
 }
 
-fn host(world: &mut Invariants, node: u64) {
+pub(super) fn host(world: &mut Invariants, node: u64) {
     let kind = WriteKind::Host {
         floor: floor(),
         born: 0,

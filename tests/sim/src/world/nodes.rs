@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use coracle_driver::fsm::WorkerState;
-use coracle_driver::task::{Report, Task, Ticket};
+use coracle_driver::task::{Answer, Report, Task, Ticket};
 use coracle_driver::{Event, Outbox, SnapshotRef, Snapshots, Write};
 use coracle_proto::{Configuration, Envelope, GroupId, Instant, LogId, NodeId};
 
@@ -15,6 +15,10 @@ use crate::process::Running;
 
 /// Entries that a worker applies at once, at most.
 const MAX_BUDGET: u64 = 40;
+
+/// One in so many times a worker waits for so much longer.
+const BUSY_ONE_IN: u64 = 50;
+const BUSY_FACTOR: u64 = 1500;
 
 /// How often a node is started again that stopped because of damage.
 const MAX_DAMAGED_STOPS: u64 = 3;
@@ -142,6 +146,7 @@ impl World {
                 .leader(change.group, node, clock, change.term, change.leader)?;
         }
         self.invariants.turned(node)?;
+        self.ask_status(node)?;
         for envelope in out.sends {
             self.send(node, envelope)?;
         }
@@ -196,6 +201,20 @@ impl World {
         }
     }
 
+    /// What a node says of itself is true.
+    fn ask_status(&mut self, node: NodeId) -> Check {
+        for group in self.group_ids() {
+            if !self.invariants.asks(group, node) {
+                continue;
+            }
+            let status = self.running(node).and_then(|it| it.node.status(group));
+            if let Some(status) = status.filter(|status| status.stopped.is_none()) {
+                self.invariants.said(group, &status.raft)?;
+            }
+        }
+        Ok(())
+    }
+
     fn send(&mut self, node: NodeId, envelope: Envelope) -> Check {
         self.invariants.sent(&envelope)?;
         let to = envelope.to.node;
@@ -221,7 +240,7 @@ impl World {
         self.after(time, deliver);
     }
 
-    fn send_answer(&mut self, ticket: Ticket, answer: coracle_driver::task::Answer) {
+    fn send_answer(&mut self, ticket: Ticket, answer: Answer) {
         let latency = self.network.latency();
         self.after(latency, Action::Answer { ticket, answer });
     }
@@ -244,7 +263,8 @@ impl World {
                 self.count("snapshots installed");
                 self.invariants.installed(group, node, last.index)?;
             }
-            Task::Expect { .. } | Task::Read { .. } | Task::Retry | Task::PluginArrived { .. } => {}
+            Task::Read { ticket, .. } => self.invariants.read_ready(group, node, *ticket)?,
+            Task::Expect { .. } | Task::Retry | Task::PluginArrived { .. } => {}
         }
         let worker = self.running(node).and_then(|it| it.workers.get_mut(&group));
         if let Some(worker) = worker {
@@ -260,14 +280,20 @@ impl World {
             return;
         };
         if running.busy.insert(group) {
-            let time = self.random.below(2 * MS);
+            let time = match self.random.below(2 * MS) {
+                // Its thread has much else to do.
+                time if time < 2 * MS / BUSY_ONE_IN => time * BUSY_FACTOR,
+                time => time,
+            };
             self.after(time, Action::Work { node, life, group });
         }
     }
 
     /// A worker's turn.
     pub(super) fn work(&mut self, node: NodeId, life: u64, group: GroupId) -> Check {
-        let budget = self.random.between(1, MAX_BUDGET) as usize;
+        let budget = self.random.between(1, MAX_BUDGET);
+        // Mostly few, so that what is committed and what is applied are often not the same.
+        let budget = (budget * budget / MAX_BUDGET).max(1) as usize;
         let paused = self.processes[&node].paused_until;
         if self.life(node) != life {
             return Ok(());
@@ -291,7 +317,15 @@ impl World {
             self.trace.note(self.now, (8, node, group, at, chain), text);
             self.invariants.applied(group, node, at, chain)?;
         }
+        let applied = status.applied;
         for report in reports {
+            if let Report::Answer {
+                answer: Answer::ReadAt { index },
+                ..
+            } = report
+            {
+                self.invariants.granted(node, index, applied)?;
+            }
             self.report(node, report)?;
         }
         if more {
