@@ -6,6 +6,7 @@
 //! nodes end. Mounts, and loop devices with them, end with the warden. A file system that the inmate
 //! has frozen is thawed by the warden, since a frozen one cannot be left.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -15,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 use crate::program;
+use crate::tool;
 
 /// Which of the three this process is.
 const LEVEL: &str = "CORACLE_CHAOS_LEVEL";
@@ -62,12 +64,25 @@ fn unshare(how: &[&str], level: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(how).arg("--");
     command.arg(std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into()));
-    command.args(std::env::args_os().skip(1)).env(LEVEL, level);
+    command.args(std::env::args_os().skip(1));
+    command.env(LEVEL, level).env("PATH", path());
     command
 }
 
+/// Where programs are; tools for administrators are not on everybody's path.
+fn path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    for more in ["/usr/sbin", "/sbin"].map(PathBuf::from) {
+        if !folders.contains(&more) {
+            folders.push(more);
+        }
+    }
+    std::env::join_paths(folders).unwrap_or(path)
+}
+
 fn guard() -> Result<ExitCode, Failure> {
-    program::line("ip link set lo up")?;
+    tool::allowed("the network of a run", program::line("ip link set lo up"))?;
     let frozen = frozen_folder();
     std::fs::create_dir_all(&frozen).map_err(|e| Failure::harness("make a folder", e))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

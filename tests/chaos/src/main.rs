@@ -9,9 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Parser;
 use coracle_chaos::failure::Failure;
 use coracle_chaos::inside::{self, Part};
-use coracle_chaos::play::{Plan, Played, Settings, play};
+use coracle_chaos::play::{Plan, Played, Settings, folder_of, play};
 use coracle_chaos::scenario::Scenario;
 use coracle_chaos::scenarios;
+use coracle_chaos::summary::{Output, Summary};
 use coracle_chaos::verdict;
 
 /// Real faults on real processes, in a private network namespace.
@@ -22,7 +23,7 @@ use coracle_chaos::verdict;
 Examples:
   coracle-chaos --list
   coracle-chaos --scenario kill-leader --seed 7
-  coracle-chaos --all --minutes 60
+  coracle-chaos --all --minutes 60 -o json
   coracle-chaos check target/chaos/kill-leader-7"
 )]
 struct Arguments {
@@ -55,6 +56,9 @@ struct Arguments {
     /// With `--scenario failpoints`: only this place, in every way; may be given again
     #[arg(long, value_name = "PLACE")]
     place: Vec<String>,
+    /// How results are written to stdout
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
     /// Show every fault
     #[arg(long, short)]
     verbose: bool,
@@ -74,17 +78,13 @@ fn main() -> ExitCode {
     let done = match &arguments.verb {
         Some(Verb::Check { folder }) => check(folder),
         None if arguments.list => {
-            list();
+            list(arguments.output);
             Ok(ExitCode::SUCCESS)
         }
         None => go(&arguments, &chosen(&arguments)),
     };
     match done {
         Ok(code) => code,
-        Err(Failure::Skipped(why)) => {
-            say(&format!("skipped: {why}"));
-            ExitCode::SUCCESS
-        }
         Err(failure) => {
             say(&failure.to_string());
             ExitCode::FAILURE
@@ -107,8 +107,11 @@ fn scenario(name: &str) -> Result<&'static Scenario, String> {
 }
 
 fn go(arguments: &Arguments, chosen: &[&Scenario]) -> Result<ExitCode, Failure> {
-    if let Part::Done(code) = inside::enter()? {
-        return Ok(code);
+    match inside::enter() {
+        Ok(Part::Inmate) => {}
+        Ok(Part::Done(code)) => return Ok(code),
+        Err(Failure::Skipped(why)) => return Ok(nothing(arguments, chosen, &why)),
+        Err(failure) => return Err(failure),
     }
     let settings = settings(arguments)?;
     let until = Instant::now() + Duration::from_secs(60 * arguments.minutes.unwrap_or(0));
@@ -116,27 +119,22 @@ fn go(arguments: &Arguments, chosen: &[&Scenario]) -> Result<ExitCode, Failure> 
     let mut results: Vec<Played> = Vec::new();
     loop {
         for scenario in chosen {
-            let plan = Plan {
-                scenario: scenario.name,
-                seed,
-                all: arguments.all,
-            };
             say(&format!(
                 "{} with seed {seed}: {}",
                 scenario.name, scenario.about
             ));
-            let played = play(&settings, scenario, plan)?;
-            tell(&played);
+            let played = play(&settings, scenario, plan(arguments, scenario, seed))?;
+            print(&arguments.output.run(&played));
             results.push(played);
             if settings.interrupted.load(Ordering::Relaxed) {
-                return Ok(summary(&results));
+                return Ok(summary(arguments.output, &results));
             }
             if arguments.minutes.is_some() && Instant::now() >= until {
-                return Ok(summary(&results));
+                return Ok(summary(arguments.output, &results));
             }
         }
         if arguments.minutes.is_none() {
-            return Ok(summary(&results));
+            return Ok(summary(arguments.output, &results));
         }
         seed += 1;
     }
@@ -215,54 +213,53 @@ fn check(folder: &Path) -> Result<ExitCode, Failure> {
     )
 }
 
-fn list() {
+fn list(output: Output) {
     for scenario in scenarios::ALL {
-        print(&format!("{:<20} {}", scenario.name, scenario.about));
+        print(&match output {
+            Output::Text => format!("{:<20} {}", scenario.name, scenario.about),
+            Output::Json => {
+                let needs: Vec<String> = scenario
+                    .needs
+                    .iter()
+                    .map(|tool| format!("{tool:?}"))
+                    .collect();
+                serde_json::json!({"name": scenario.name, "about": scenario.about, "needs": needs})
+                    .to_string()
+            }
+        });
     }
 }
 
-/// One line for the run; for a failure, all that is needed to look at it.
-fn tell(played: &Played) {
-    let Plan {
-        scenario,
+/// Prints what they have come to together.
+fn summary(output: Output, results: &[Played]) -> ExitCode {
+    let summary = Summary::of(results);
+    print(&output.summary(&summary));
+    match summary.failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// This machine lets us play nothing at all.
+fn nothing(arguments: &Arguments, chosen: &[&Scenario], why: &str) -> ExitCode {
+    let seed = arguments.seed.unwrap_or_else(fresh_seed);
+    let skipped = chosen.iter().map(|scenario| {
+        let plan = plan(arguments, scenario, seed);
+        let folder = folder_of(&arguments.reports, &plan);
+        let mut played = Played::of(plan, folder);
+        played.skip(why.to_owned());
+        print(&arguments.output.run(&played));
+        played
+    });
+    let skipped: Vec<Played> = skipped.collect();
+    summary(arguments.output, &skipped)
+}
+
+fn plan(arguments: &Arguments, scenario: &Scenario, seed: u64) -> Plan {
+    Plan {
+        scenario: scenario.name,
         seed,
-        all,
-    } = &played.plan;
-    let faults = serde_json::to_string(&played.faults).unwrap_or_default();
-    print(&format!(
-        "{} {scenario} seed {seed} in {} s {faults}",
-        played.result, played.seconds
-    ));
-    for why in &played.why {
-        print(&format!("  {why}"));
-    }
-    if played.result == "failed" {
-        let all = if *all { " --all" } else { "" };
-        print(&format!("  folder: {}", played.folder.display()));
-        print(&format!(
-            "  again: cargo xtask chaos --scenario {scenario} --seed {seed}{all}"
-        ));
-    }
-}
-
-fn summary(results: &[Played]) -> ExitCode {
-    let count = |result| results.iter().filter(|run| run.result == result).count();
-    let mut faults = std::collections::BTreeMap::new();
-    for (name, number) in results.iter().flat_map(|run| &run.faults) {
-        *faults.entry(*name).or_insert(0) += number;
-    }
-    print(&format!(
-        "{} runs: {} passed, {} failed, {} skipped; {}",
-        results.len(),
-        count("passed"),
-        count("failed"),
-        count("skipped"),
-        serde_json::to_string(&faults).unwrap_or_default()
-    ));
-    if count("failed") > 0 {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
+        all: arguments.all,
     }
 }
 

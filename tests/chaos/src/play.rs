@@ -23,7 +23,9 @@ use crate::rng::Rng;
 use crate::run::{Run, plugin};
 use crate::scenario::Scenario;
 use crate::timeline::Timeline;
-use crate::verdict::{self, CHAINS, FINAL, HISTORIES, Last, PASSED, TRACES, VERDICT, Verdict};
+use crate::verdict::{
+    self, CHAINS, FAILED, FINAL, HISTORIES, Last, PASSED, SKIPPED, TRACES, VERDICT, Verdict,
+};
 use crate::watch::Watch;
 
 /// Time in which a healed cluster must be well again.
@@ -93,34 +95,49 @@ pub struct Played {
     pub folder: PathBuf,
 }
 
+impl Played {
+    /// A run of which nothing is known yet.
+    pub fn of(plan: Plan, folder: PathBuf) -> Self {
+        Self {
+            plan,
+            result: PASSED,
+            why: Vec::new(),
+            faults: BTreeMap::new(),
+            checked: None,
+            seconds: 0,
+            folder,
+        }
+    }
+
+    /// It cannot be played here.
+    pub fn skip(&mut self, why: String) {
+        self.result = SKIPPED;
+        self.why.push(why);
+    }
+}
+
+/// Where a run leaves what was seen.
+pub fn folder_of(reports: &Path, plan: &Plan) -> PathBuf {
+    reports.join(format!("{}-{}", plan.scenario, plan.seed))
+}
+
 /// Plays it; the folder of the run holds all that was seen.
 ///
 /// # Errors
 /// If the folder cannot be made; everything else is in the answer.
 pub fn play(settings: &Settings, scenario: &Scenario, plan: Plan) -> Result<Played, Failure> {
     let begin = Instant::now();
-    let folder = settings
-        .reports
-        .join(format!("{}-{}", plan.scenario, plan.seed));
-    let mut played = Played {
-        plan,
-        result: PASSED,
-        why: Vec::new(),
-        faults: BTreeMap::new(),
-        checked: None,
-        seconds: 0,
-        folder,
-    };
+    let folder = folder_of(&settings.reports, &plan);
+    let mut played = Played::of(plan, folder);
     match staged(settings, scenario, &mut played) {
         Ok(()) => {}
         Err(Failure::Skipped(why)) => {
-            played.result = "skipped";
-            played.why.push(why);
+            played.skip(why);
         }
         Err(failure) => played.why.push(failure.to_string()),
     }
     // Also after a failure: what was seen until then may show why.
-    if played.result != "skipped" {
+    if played.result != SKIPPED {
         match verdict::judge(&played.folder, played.why.is_empty()) {
             Ok(checked) => {
                 played.why.extend(checked.violations.iter().cloned());
@@ -130,7 +147,7 @@ pub fn play(settings: &Settings, scenario: &Scenario, plan: Plan) -> Result<Play
             Err(_) => {}
         }
         if !played.why.is_empty() {
-            played.result = "failed";
+            played.result = FAILED;
         }
     }
     played.seconds = begin.elapsed().as_secs();
@@ -161,10 +178,16 @@ fn staged(settings: &Settings, scenario: &Scenario, played: &mut Played) -> Resu
     let mut run = set_up(settings, scenario, &played.plan, folder)?;
     let result = act(scenario, played.plan.seed, &mut run);
     played.faults = run.timeline.counts();
-    if let Some(relay) = &run.relay {
-        let (carried, lost) = relay.counts();
-        played.faults.insert("packets carried", carried);
-        played.faults.insert("packets lost", lost);
+    let relayed = match &run.relay {
+        Some(relay) => {
+            played.faults.extend(relay.counts());
+            relay.used()
+        }
+        None => Ok(()),
+    };
+    let felt = run.network.felt();
+    if let Ok(Some(dropped)) = felt {
+        played.faults.insert("packets cut off", dropped);
     }
     // After a failure the clients are still there; their histories are wanted all the same.
     let stopped = stop_load(&mut run);
@@ -179,7 +202,12 @@ fn staged(settings: &Settings, scenario: &Scenario, played: &mut Played) -> Resu
         // A last resort is the end of the warden, which owns the mounts.
         let _gone = program::output(Command::new("umount").arg("-l").arg(mount));
     }
-    result.and(stopped).and(note_down(folder, manifest))
+    let felt = felt.map(drop);
+    result
+        .and(felt)
+        .and(relayed)
+        .and(stopped)
+        .and(note_down(folder, manifest))
 }
 
 /// Writes what there must be; the nodes have ended.

@@ -20,6 +20,19 @@ use crate::network::{Network, relayed};
 use crate::rng::Rng;
 use crate::weather::Weather;
 
+/// Names of what can become of a packet.
+pub const CARRIED: &str = "packets carried";
+/// It never arrives.
+pub const LOST: &str = "packets lost";
+/// It arrives later than at once.
+pub const LATE: &str = "packets late";
+/// A later one has arrived before it.
+pub const OVERTAKEN: &str = "packets overtaken";
+/// It arrives twice.
+pub const DOUBLED: &str = "packets doubled";
+/// It arrives with a bit flipped.
+pub const DAMAGED: &str = "packets damaged";
+
 /// Largest datagram that UDP has.
 const DATAGRAM: usize = 65_536;
 
@@ -44,8 +57,22 @@ pub struct Relay {
 struct Shared {
     /// By who sends and who is meant.
     weather: Mutex<BTreeMap<(u64, u64), Weather>>,
+    counts: Counts,
+}
+
+/// What has become of packets.
+#[derive(Debug, Default)]
+struct Counts {
     carried: AtomicU64,
     lost: AtomicU64,
+    late: AtomicU64,
+    overtaken: AtomicU64,
+    doubled: AtomicU64,
+    damaged: AtomicU64,
+}
+
+fn count(counter: &AtomicU64, yes: bool) {
+    counter.fetch_add(u64::from(yes), Ordering::Relaxed);
 }
 
 impl Relay {
@@ -77,6 +104,7 @@ impl Relay {
                 shared: Arc::clone(&shared),
                 waiting: BinaryHeap::new(),
                 sequence: 0,
+                newest: [0; 2],
                 free: [Instant::now(); 2],
             };
             let own = at(&relayed(*from, *to))?;
@@ -111,12 +139,29 @@ impl Relay {
         }
     }
 
-    /// Packets that were carried, and those that were lost.
-    pub fn counts(&self) -> (u64, u64) {
-        (
-            self.shared.carried.load(Ordering::Relaxed),
-            self.shared.lost.load(Ordering::Relaxed),
-        )
+    /// Whether packets have come this way at all.
+    ///
+    /// # Errors
+    /// If none has.
+    pub fn used(&self) -> Result<(), Failure> {
+        match self.shared.counts.carried.load(Ordering::Relaxed) {
+            0 => Err(Failure::harness("relay packets", "none has come this way")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What has become of packets, by name.
+    pub fn counts(&self) -> [(&'static str, u64); 6] {
+        let counts = &self.shared.counts;
+        [
+            (CARRIED, &counts.carried),
+            (LOST, &counts.lost),
+            (LATE, &counts.late),
+            (OVERTAKEN, &counts.overtaken),
+            (DOUBLED, &counts.doubled),
+            (DAMAGED, &counts.damaged),
+        ]
+        .map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))
     }
 }
 
@@ -145,6 +190,8 @@ struct Line {
     /// The first to arrive on top.
     waiting: BinaryHeap<Reverse<Packet>>,
     sequence: u64,
+    /// The newest packet that each direction has delivered.
+    newest: [u64; 2],
     /// When each direction is done with what it has.
     free: [Instant; 2],
 }
@@ -154,6 +201,7 @@ struct Packet {
     due: Instant,
     /// Packets due at the same time keep their order.
     sequence: u64,
+    out: bool,
     to: SocketAddr,
     bytes: Vec<u8>,
 }
@@ -198,16 +246,20 @@ impl Line {
         let arrivals = weather.arrivals(&mut self.rng, bytes.len(), &mut busy);
         *free = now + busy;
         if arrivals.is_empty() || self.waiting.len() >= MAX_WAITING {
-            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            count(&self.shared.counts.lost, true);
             return;
         }
+        let counts = &self.shared.counts;
+        count(&counts.doubled, arrivals.len() > 1);
         for after in arrivals {
             self.sequence += 1;
             let mut bytes = bytes.to_vec();
-            weather.damage(&mut self.rng, &mut bytes);
+            count(&counts.damaged, weather.damage(&mut self.rng, &mut bytes));
+            count(&counts.late, !after.is_zero());
             self.waiting.push(Reverse(Packet {
                 due: now + after,
                 sequence: self.sequence,
+                out,
                 to,
                 bytes,
             }));
@@ -225,7 +277,10 @@ impl Line {
             };
             // A node that is down takes none; that is what it means to be down.
             let _sent = socket.send_to(&packet.bytes, packet.to).await;
-            self.shared.carried.fetch_add(1, Ordering::Relaxed);
+            let newest = &mut self.newest[usize::from(packet.out)];
+            count(&self.shared.counts.overtaken, packet.sequence < *newest);
+            *newest = packet.sequence.max(*newest);
+            count(&self.shared.counts.carried, true);
         }
     }
 }

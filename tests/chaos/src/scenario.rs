@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::load::Mix;
-use crate::program::Tool;
 use crate::run::Run;
+use crate::tool::Tool;
 
 /// One of them. Its faults are drawn from the seed of the run.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! What scenarios do to a run, each step noted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -11,21 +11,37 @@ use crate::failure::Failure;
 use crate::load::FSM;
 use crate::program;
 use crate::run::Run;
+use crate::scrape::Scrape;
 
 /// Time for a request that goes through the log.
 const REQUEST: Duration = Duration::from_secs(10);
+
+/// The state of a thread that a signal has stopped.
+const STOPPED: char = 'T';
+
+/// Snapshots that a node gets now.
+const RECEIVING: &str = "coracle_raft_snapshot_inflight{dir=\"received\"}";
 
 /// How long a ticket is good for.
 const TICKET_SECONDS: u64 = 3600;
 
 impl Run {
-    /// Lets a node stand still.
+    /// Lets a node stand still; it does so when this answers.
     ///
     /// # Errors
-    /// If it does not run.
+    /// If it does not run, or the kernel does not stop it.
     pub fn pause(&mut self, id: u64) -> Result<(), Failure> {
+        self.cluster.pause(id, true)?;
+        let process = self.cluster.process(id)?;
+        let stat = self.processes()?.join(format!("{process}/stat"));
+        self.eventually(&format!("n{id} to stand still"), |_| {
+            match thread_state(&stat) {
+                STOPPED => Ok(()),
+                state => Err(format!("its state is {state:?}")),
+            }
+        })?;
         self.timeline.note("pause", &format!("n{id}"));
-        self.cluster.pause(id, true)
+        Ok(())
     }
 
     /// Lets it go on.
@@ -44,6 +60,24 @@ impl Run {
     pub fn cut(&mut self, what: &'static str, pairs: &[(u64, u64)]) -> Result<(), Failure> {
         self.timeline.note(what, &format!("{pairs:?}"));
         self.network.cut(pairs)
+    }
+
+    /// Cuts, and waits until a packet of each direction has been dropped.
+    ///
+    /// # Errors
+    /// If there is no `nft`, or nothing is dropped.
+    pub fn cut_off(&mut self, what: &'static str, pairs: &[(u64, u64)]) -> Result<(), Failure> {
+        self.cut(what, pairs)?;
+        self.eventually("packets of each direction to be dropped", |run| {
+            let dropped = run
+                .network
+                .dropped()
+                .map_err(|failure| failure.to_string())?;
+            match dropped.values().all(|packets| *packets > 0) {
+                true => Ok(()),
+                false => Err(format!("{dropped:?}")),
+            }
+        })
     }
 
     /// Mends the network.
@@ -116,6 +150,19 @@ impl Run {
         Ok(id)
     }
 
+    /// The nodes that vote, as the cluster knows them.
+    ///
+    /// # Errors
+    /// Why it says nothing.
+    pub fn voters(&self) -> Result<Vec<u64>, String> {
+        let client = client_of(&self.awake(), REQUEST, true);
+        let client = client.map_err(|failure| failure.to_string())?;
+        let list = self.runtime.block_on(client.members());
+        let members = list.map_err(|error| error.to_string())?.members;
+        let votes = members.iter().filter(|one| one.role == MemberRole::Voter);
+        Ok(votes.map(|one| one.node).collect())
+    }
+
     /// Sets a key that no client of the load uses.
     ///
     /// # Errors
@@ -140,6 +187,29 @@ impl Run {
             }
         }
         leading.into_iter().max().map(|(_, id)| id)
+    }
+
+    /// The newest term in which a node that is awake knows a leader of the load's fsm.
+    pub fn term_now(&self) -> u64 {
+        let known = self
+            .awake()
+            .into_iter()
+            .filter_map(|id| self.status(id).ok());
+        let led = known.filter(|status| status.leader.is_some());
+        led.map(|status| status.term).max().unwrap_or(0)
+    }
+
+    /// Waits until somebody leads in a later term: whoever led in that one has lost it.
+    ///
+    /// # Errors
+    /// If time runs out.
+    pub fn led_after(&mut self, term: u64) -> Result<(), Failure> {
+        self.eventually(&format!("a leader after term {term}"), |run| {
+            match run.term_now() {
+                now if now > term => Ok(()),
+                now => Err(format!("the newest term is {now}")),
+            }
+        })
     }
 
     /// Whether the only node of a cluster of one leads its group 0.
@@ -167,8 +237,24 @@ impl Run {
         Ok(folder)
     }
 
+    /// Whether a node gets a snapshot right now.
+    pub fn receives_snapshot(&self, id: u64) -> bool {
+        let scrape = Scrape::of(id);
+        let moving = scrape.and_then(|scrape| scrape.value(RECEIVING));
+        moving.is_ok_and(|snapshots| snapshots > 0.0)
+    }
+
     /// Where a node keeps its data, whether it was laid out or has joined.
     pub fn data(&self, id: u64) -> PathBuf {
         self.cluster.data(id)
     }
+}
+
+/// What the kernel says of a thread in a file `stat`; a blank if there is none.
+pub(crate) fn thread_state(stat: &Path) -> char {
+    let stat = std::fs::read_to_string(stat).unwrap_or_default();
+    let state = stat
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    state.unwrap_or(' ')
 }

@@ -51,6 +51,10 @@ pub(crate) const TRACES: &str = "traces";
 pub(crate) const VERDICT: &str = "verdict.json";
 /// The result of a run without fault.
 pub(crate) const PASSED: &str = "passed";
+/// The result of a run in which something was wrong.
+pub(crate) const FAILED: &str = "failed";
+/// The result of a run that this machine does not allow.
+pub(crate) const SKIPPED: &str = "skipped";
 /// How the nodes were in the end.
 pub(crate) const FINAL: &str = "final.json";
 

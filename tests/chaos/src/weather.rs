@@ -42,14 +42,17 @@ impl Weather {
         (0..copies).map(|_| *busy + self.time(rng)).collect()
     }
 
-    /// Flips a bit of some packets.
-    pub fn damage(&self, rng: &mut Rng, bytes: &mut [u8]) {
-        if rng.chance(self.damaged) {
-            let at = usize::try_from(rng.below(bytes.len() as u64)).unwrap_or(0);
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << rng.below(8);
-            }
+    /// Flips a bit of some packets; answers whether of this one.
+    pub fn damage(&self, rng: &mut Rng, bytes: &mut [u8]) -> bool {
+        if !rng.chance(self.damaged) {
+            return false;
         }
+        let at = usize::try_from(rng.below(bytes.len() as u64)).unwrap_or(0);
+        let Some(byte) = bytes.get_mut(at) else {
+            return false;
+        };
+        *byte ^= 1 << rng.below(8);
+        true
     }
 
     fn time(&self, rng: &mut Rng) -> Duration {
@@ -132,10 +135,10 @@ mod tests {
             ..Weather::default()
         };
         let mut bytes = [0; 100];
-        all.damage(&mut Rng::new(1, 1), &mut bytes);
+        assert!(all.damage(&mut Rng::new(1, 1), &mut bytes));
         assert_eq!(bytes.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
-        all.damage(&mut Rng::new(1, 1), &mut []);
-        Weather::default().damage(&mut Rng::new(1, 1), &mut bytes);
+        assert!(!all.damage(&mut Rng::new(1, 1), &mut []));
+        assert!(!Weather::default().damage(&mut Rng::new(1, 1), &mut bytes));
         assert_eq!(bytes.iter().map(|byte| byte.count_ones()).sum::<u32>(), 1);
     }
 

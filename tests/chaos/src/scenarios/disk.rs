@@ -8,9 +8,10 @@ use crate::ends::End;
 use crate::failure::Failure;
 use crate::inside;
 use crate::load::Mix;
-use crate::program::{self, Tool};
+use crate::program;
 use crate::run::Run;
 use crate::scenario::{Scenario, USUAL};
+use crate::tool::{self, Tool};
 
 pub(super) const FULL_FOLLOWER: Scenario = Scenario {
     name: "full-follower",
@@ -61,7 +62,10 @@ const SMALL: &str = "64m";
 /// Bytes of a disk that can be frozen.
 const LOOP_BYTES: &str = "256M";
 
-/// Less than the low-water mark of [`SMALL_TAIL`](crate::scenario::SMALL_TAIL), in bytes.
+/// The low-water mark of [`SMALL_TAIL`](crate::scenario::SMALL_TAIL), in bytes.
+const LOW_WATER: u64 = 8 << 20;
+
+/// Less than that.
 const NEARLY_FULL: u64 = 4 << 20;
 
 /// How long a full disk stays so, at most.
@@ -70,6 +74,9 @@ const FULL_FOR: Duration = Duration::from_secs(10);
 /// How long a disk stands still: several election timeouts.
 const FROZEN_FOR: Duration = Duration::from_secs(15);
 
+/// What a node says whose disk has no room.
+const NO_ROOM: &str = "No space left on device";
+
 /// What a node says that has run before and finds nothing.
 const LOST: &str = "but this node has run before: its data is lost";
 
@@ -77,11 +84,9 @@ fn small_disks(run: &mut Run) -> Result<(), Failure> {
     for id in run.cluster.ids() {
         let data = folder(run, id)?;
         let size = format!("size={SMALL}");
-        program::output(
-            Command::new("mount")
-                .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-                .arg(&data),
-        )?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&data);
+        tool::try_out("a small disk", &mut mount)?;
         run.mounts.push(data);
     }
     Ok(())
@@ -95,8 +100,11 @@ fn loop_disks(run: &mut Run) -> Result<(), Failure> {
         program::output(truncate.args(["-s", LOOP_BYTES]).arg(&image))?;
         program::output(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
         let mut mount = Command::new("mount");
-        let mounted = program::output(mount.args(["-o", "loop"]).arg(&image).arg(&data));
-        mounted.map_err(|failure| Failure::Skipped(failure.to_string()))?;
+        mount.args(["-o", "loop"]).arg(&image).arg(&data);
+        tool::try_out("a loop device", &mut mount)?;
+        for how in ["-f", "-u"] {
+            tool::try_out("fsfreeze", Command::new("fsfreeze").arg(how).arg(&data))?;
+        }
         run.mounts.push(data);
     }
     Ok(())
@@ -114,10 +122,12 @@ fn full_follower(run: &mut Run) -> Result<(), Failure> {
         run.writes(20)?;
         let leader = run.leader()?;
         let victim = run.other_than(leader)?;
+        let said = run.cluster.log(victim).len();
         let filler = fill(run, victim, 0)?;
         run.may_end.insert(victim, End::Failure);
         run.writes(50)?;
         stay_full(run, victim)?;
+        was_full(run, victim, said)?;
         empty(run, victim, &filler)?;
         run.caught_up(victim)?;
     }
@@ -129,6 +139,7 @@ fn full_leader(run: &mut Run) -> Result<(), Failure> {
         run.writes(20)?;
         let victim = run.leader()?;
         let left = if round % 2 == 0 { NEARLY_FULL } else { 0 };
+        let said = run.cluster.log(victim).len();
         let filler = fill(run, victim, left)?;
         run.may_end.insert(victim, End::Failure);
         run.eventually("writes to be refused, or another leader", |run| {
@@ -142,10 +153,33 @@ fn full_leader(run: &mut Run) -> Result<(), Failure> {
             }
         })?;
         stay_full(run, victim)?;
+        was_full(run, victim, said)?;
         empty(run, victim, &filler)?;
         run.caught_up(victim)?;
     }
     Ok(())
+}
+
+/// A node that has ended says that it was for want of room; one that lives has had little of it until
+/// now.
+fn was_full(run: &mut Run, id: u64, said: usize) -> Result<(), Failure> {
+    if !run.cluster.is_running(id) {
+        let said = run.said_since(id, said);
+        return match said.contains(NO_ROOM) {
+            true => Ok(()),
+            false => Err(Failure::Violation(format!(
+                "n{id} has ended with a full disk without saying so: {said}"
+            ))),
+        };
+    }
+    let data = folder(run, id)?;
+    match free(&data)? {
+        bytes if bytes < LOW_WATER => Ok(()),
+        bytes => Err(Failure::harness(
+            format!("fill the disk of n{id}"),
+            format!("{bytes} bytes are free"),
+        )),
+    }
 }
 
 /// Until the node has ended for want of room, or it has shown that it can live with it.
@@ -163,14 +197,7 @@ fn fill(run: &mut Run, id: u64, left: u64) -> Result<PathBuf, Failure> {
         .note("disk full", &format!("n{id}: {left} bytes left"));
     let data = folder(run, id)?;
     let filler = data.join("filler");
-    let mut df = Command::new("df");
-    let text = program::output(df.args(["--output=avail", "-B1"]).arg(&data))?;
-    let free: u64 = text
-        .lines()
-        .last()
-        .and_then(|line| line.trim().parse().ok())
-        .ok_or_else(|| Failure::harness("read what df says", &text))?;
-    let bytes = free.saturating_sub(left);
+    let bytes = free(&data)?.saturating_sub(left);
     // The node writes meanwhile, so that a little too much may be asked for.
     let mut allocate = Command::new("fallocate");
     allocate.args(["-l", &bytes.to_string()]).arg(&filler);
@@ -180,6 +207,15 @@ fn fill(run: &mut Run, id: u64, left: u64) -> Result<PathBuf, Failure> {
         program::output(again.args(["-l", &bytes.to_string()]).arg(&filler))?;
     }
     Ok(filler)
+}
+
+/// Bytes that are free where this is.
+fn free(data: &Path) -> Result<u64, Failure> {
+    let mut df = Command::new("df");
+    let text = program::output(df.args(["--output=avail", "-B1"]).arg(data))?;
+    let last = text.lines().last();
+    last.and_then(|line| line.trim().parse().ok())
+        .ok_or_else(|| Failure::harness("read what df says", &text))
 }
 
 /// Gives the room back, and starts the node if it has ended. One whose log has failed takes a moment

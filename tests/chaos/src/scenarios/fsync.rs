@@ -1,18 +1,20 @@
 //! Crashes and errors exactly at an fsync, counted by strace.
 //!
-//! The count is that of each thread: the log writer has nearly all of them.
+//! strace counts `fsync` and `fdatasync` apart, and those of each thread: that a life has ended at the
+//! one that was meant is read from what strace wrote.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod trace; // what strace wrote
 
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use self::trace::Trace;
 use crate::cluster::{Around, Cluster};
 use crate::ends::{End, is_kill};
 use crate::failure::Failure;
-use crate::program::Tool;
 use crate::run::Run;
 use crate::scenario::{Scenario, USUAL};
+use crate::tool::Tool;
 
 /// The first so many fsyncs of a life.
 const POINTS: u64 = 200;
@@ -25,11 +27,13 @@ const FIRST: u64 = 40;
 
 /// How long an fsync that has been done is held up, so that the node can be killed before it knows.
 /// The tracer cannot let go of the dead earlier.
-const HELD_SECONDS: u64 = 2;
+const HELD_SECONDS: u64 = 1;
 
-/// A thread that stands still in so many looks is the one that is held up; others only wait for
-/// strace.
-const LOOKS: u64 = 6;
+/// Lives until one was ended in time.
+const TRIES: u64 = 4;
+
+/// Time for strace to write what it saw last.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) const BEFORE: Scenario = Scenario {
     name: "crash-before-fsync",
@@ -87,59 +91,146 @@ fn error(run: &mut Run) -> Result<(), Failure> {
     points(run, At::Error)
 }
 
+/// The two system calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// `fdatasync`: nearly all.
+    Data,
+    /// `fsync`: of folders.
+    All,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Data => "fdatasync",
+            Self::All => "fsync",
+        }
+    }
+}
+
+/// The Nth call of a kind in a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Point {
+    kind: Kind,
+    nth: u64,
+}
+
+/// Where the long form stops to look.
+const LAST: Point = Point {
+    kind: Kind::Data,
+    nth: POINTS,
+};
+
 fn points(run: &mut Run, at: At) -> Result<(), Failure> {
-    let all = 1..=POINTS;
-    let chosen: Vec<u64> = if run.all {
-        all.collect()
+    let kind = Kind::Data;
+    if run.all {
+        for nth in 1..=POINTS {
+            until_hit(run, at, &[Point { kind, nth }])?;
+        }
     } else {
         // One of each quarter.
         let quarter = POINTS / SAMPLE;
-        (0..SAMPLE)
-            .map(|part| {
-                run.rng
-                    .between(part * quarter + 1, (part + 1) * quarter + 1)
-            })
-            .collect()
-    };
-    for point in chosen {
-        let leader = run.leader()?;
-        let victim = if run.rng.chance(40) {
-            leader
-        } else {
-            run.other_than(leader)?
-        };
-        run.kill(victim)?;
-        let trace = run.folder.join("strace");
-        let _gone = std::fs::remove_file(&trace);
-        match at {
-            At::Before => drop(run.may_end.insert(victim, End::Killed)),
-            At::Error => drop(run.may_end.insert(victim, End::Failure)),
-            // It is we who kill it.
-            At::After => {}
+        for part in 0..SAMPLE {
+            let first = part * quarter + 1;
+            let nth = run.rng.between(first, first + quarter);
+            until_hit(run, at, &[Point { kind, nth }])?;
         }
-        let before = run.cluster.log(victim).len();
-        let around = around(&trace, at, point);
-        run.start_in(victim, &around)?;
-        match at {
-            At::Before => run.ended(victim)?,
-            At::After => {
-                held(run, victim)?;
-                run.kill(victim)?;
-            }
-            At::Error => {
-                injected(run, &trace, victim)?;
-                failed(run, &trace, victim, before)?;
-            }
+    }
+    folders(run, at)
+}
+
+/// Those of folders, as many as a life has until the last of the others; in the short form one that
+/// every life has.
+fn folders(run: &mut Run, at: At) -> Result<(), Failure> {
+    let kind = Kind::All;
+    let first = if run.all { 1 } else { run.rng.between(1, 3) };
+    for nth in first.. {
+        let hit = until_hit(run, at, &[Point { kind, nth }, LAST])?;
+        if hit == LAST || !run.all {
+            break;
         }
-        run.timeline
-            .note(named(at), &format!("n{victim} at fsync {point}"));
-        run.may_end.remove(&victim);
-        if !run.cluster.is_running(victim) {
-            run.start(victim)?;
-        }
-        run.caught_up(victim)?;
     }
     Ok(())
+}
+
+/// Lives until one has been hit at one of these points; answers at which.
+fn until_hit(run: &mut Run, at: At, points: &[Point]) -> Result<Point, Failure> {
+    for _ in 0..TRIES {
+        match one(run, at, points)? {
+            Ok(point) => return Ok(point),
+            Err(missed) => run.timeline.note("missed", &missed),
+        }
+    }
+    let why = format!("it was missed {TRIES} times");
+    Err(Failure::harness(format!("hit {points:?}"), why))
+}
+
+/// A life that ends at one of these, or goes on after an error at it. Answers at which, or what there
+/// was if we came too late.
+fn one(run: &mut Run, at: At, points: &[Point]) -> Result<Result<Point, String>, Failure> {
+    let leader = run.leader()?;
+    let victim = if run.rng.chance(40) {
+        leader
+    } else {
+        run.other_than(leader)?
+    };
+    run.kill(victim)?;
+    let trace = run.folder.join("strace");
+    let _gone = std::fs::remove_file(&trace);
+    match at {
+        At::Before => drop(run.may_end.insert(victim, End::Killed)),
+        At::Error => drop(run.may_end.insert(victim, End::Failure)),
+        // It is we who kill it.
+        At::After => {}
+    }
+    let before = run.cluster.log(victim).len();
+    let around = around(&trace, at, points);
+    run.start_in(victim, &around)?;
+    match at {
+        At::Before => run.ended(victim)?,
+        At::After => {
+            injected(run, &trace, victim)?;
+            run.kill(victim)?;
+        }
+        At::Error => {
+            injected(run, &trace, victim)?;
+            failed(run, &trace, victim, before)?;
+        }
+    }
+    let hit = written(run, &trace, |trace| {
+        let mut hit = points.iter().map(|point| trace.happened(at, *point));
+        let first = hit.position(|hit| hit.is_ok());
+        first.ok_or_else(|| trace.said(points))
+    })?;
+    let hit = hit.map(|at| points[at]);
+    if let Ok(Point { kind, nth }) = hit {
+        let detail = format!("n{victim} at {} {nth}", kind.name());
+        run.timeline.note(named(at), &detail);
+    }
+    run.may_end.remove(&victim);
+    if !run.cluster.is_running(victim) {
+        run.start(victim)?;
+    }
+    run.caught_up(victim)?;
+    Ok(hit)
+}
+
+/// What a trace shows of a life that is over. strace outlives it for a moment.
+fn written<T>(
+    run: &mut Run,
+    trace: &Path,
+    look: impl Fn(&Trace<'_>) -> Result<T, String>,
+) -> Result<Result<T, String>, Failure> {
+    let until = Instant::now() + WRITTEN_WITHIN;
+    loop {
+        let text = std::fs::read_to_string(trace).unwrap_or_default();
+        match look(&Trace::read(&text)) {
+            Ok(found) => return Ok(Ok(found)),
+            Err(missed) if Instant::now() >= until => return Ok(Err(missed)),
+            Err(_) => run.stay(Duration::from_millis(25))?,
+        }
+    }
 }
 
 fn named(at: At) -> &'static str {
@@ -150,13 +241,12 @@ fn named(at: At) -> &'static str {
     }
 }
 
-fn around(trace: &Path, at: At, point: u64) -> Around {
+fn around(trace: &Path, at: At, points: &[Point]) -> Around {
     let what = match at {
         At::Before => "signal=KILL".to_owned(),
         At::After => format!("delay_exit={}", HELD_SECONDS * 1_000_000),
         At::Error => "error=EIO".to_owned(),
     };
-    let inject = format!("inject=fsync,fdatasync:{what}:when={point}");
     let mut before: Vec<String> = ["strace", "-D", "-f", "-qq"].map(str::to_owned).to_vec();
     // With it only these calls stop, and nothing else is slower; but it swallows the signal.
     if !matches!(at, At::Before) {
@@ -164,60 +254,27 @@ fn around(trace: &Path, at: At, point: u64) -> Around {
     }
     before.extend(["-y", "-o"].map(str::to_owned));
     before.push(trace.to_string_lossy().into_owned());
-    before.extend(["-e", "trace=fsync,fdatasync", "-e", &inject, "--"].map(str::to_owned));
+    before.extend(["-e", "trace=fsync,fdatasync", "-e", "signal=none"].map(str::to_owned));
+    for Point { kind, nth } in points {
+        let name = kind.name();
+        before.extend(["-e".to_owned(), format!("inject={name}:{what}:when={nth}")]);
+    }
+    before.push("--".to_owned());
     Around {
         before,
         ..Around::default()
     }
 }
 
-/// Waits until a thread is held up after its fsync.
-fn held(run: &mut Run, victim: u64) -> Result<(), Failure> {
-    let tasks = run
-        .processes()?
-        .join(format!("{}/task", run.cluster.process(victim)?));
-    let mut still: BTreeMap<OsString, u64> = BTreeMap::new();
-    run.eventually("the fsync that is held up", |run| {
-        if !run.cluster.is_running(victim) {
-            return Err(format!("n{victim} has ended"));
-        }
-        let stopped = stopped_threads(&tasks);
-        still.retain(|thread, _| stopped.contains(thread));
-        for thread in stopped {
-            let looks = still.entry(thread).or_default();
-            *looks += 1;
-            if *looks >= LOOKS {
-                return Ok(());
-            }
-        }
-        Err("no thread stands still".to_owned())
-    })
-}
-
-/// The threads of a process that its tracer has stopped.
-fn stopped_threads(tasks: &Path) -> Vec<OsString> {
-    let Ok(threads) = std::fs::read_dir(tasks) else {
-        return Vec::new();
-    };
-    let stopped = threads.flatten().filter(|thread| {
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        state.starts_with('t')
-    });
-    stopped.map(|thread| thread.file_name()).collect()
-}
-
 /// Waits until strace has done what it was told to.
 fn injected(run: &mut Run, trace: &Path, victim: u64) -> Result<(), Failure> {
     run.eventually("the fsync", |run| {
         let text = std::fs::read_to_string(trace).unwrap_or_default();
-        if text.contains("(INJECTED)") || text.contains("(DELAYED)") {
+        let trace = Trace::read(&text);
+        if trace.injected() || !run.cluster.is_running(victim) {
             return Ok(());
         }
-        if !run.cluster.is_running(victim) {
-            return Ok(());
-        }
-        Err(format!("{} were done", text.lines().count()))
+        Err(format!("{} were done", trace.done()))
     })
 }
 
@@ -229,8 +286,8 @@ const REASON: &str = "Input/output error";
 
 /// Of the log: it must end, and say why. Of another file: it may go on.
 fn failed(run: &mut Run, trace: &Path, victim: u64, before: usize) -> Result<(), Failure> {
-    let until = std::time::Instant::now() + ENDS_WITHIN;
-    while run.cluster.is_running(victim) && std::time::Instant::now() < until {
+    let until = Instant::now() + ENDS_WITHIN;
+    while run.cluster.is_running(victim) && Instant::now() < until {
         run.stay(Duration::from_millis(100))?;
     }
     if !run.cluster.is_running(victim) {
@@ -243,7 +300,7 @@ fn failed(run: &mut Run, trace: &Path, victim: u64, before: usize) -> Result<(),
         )));
     }
     let text = std::fs::read_to_string(trace).unwrap_or_default();
-    let file = injected_file(&text);
+    let file = Trace::read(&text).failed_file();
     let data = std::fs::canonicalize(run.data(victim));
     let data = data.map_err(|error| Failure::harness("find a data folder", error))?;
     if of_the_log(file.as_deref(), &data) {
@@ -262,94 +319,86 @@ fn of_the_log(file: Option<&Path>, data: &Path) -> bool {
     file.is_none_or(|file| file == data || file.starts_with(data.join("log")))
 }
 
-/// The file whose fsync was made to fail, in what strace wrote. A call during which another thread
-/// had one is written in two lines, of which only the first names the file.
-fn injected_file(trace: &str) -> Option<PathBuf> {
-    let lines: Vec<&str> = trace.lines().collect();
-    let at = lines.iter().position(|line| line.contains("(INJECTED)"))?;
-    let thread = lines[at].split_whitespace().next()?;
-    let of_thread = |line: &&&str| line.split_whitespace().next() == Some(thread);
-    let call = lines[..=at]
-        .iter()
-        .rev()
-        .filter(of_thread)
-        .find(|line| !line.contains(" resumed>"))?;
-    let (_, rest) = call.split_once("sync(")?;
-    let (_, rest) = rest.split_once('<')?;
-    rest.split_once('>').map(|(path, _)| PathBuf::from(path))
-}
-
 /// Before the cluster: one new node after the other, each alone.
 fn first_start(run: &mut Run) -> Result<(), Failure> {
-    for point in 1..=FIRST {
-        let folder = run.folder.join(format!("first-{point}"));
-        let binary = run.cluster.binary().to_owned();
-        let logs = run.folder.join("logs");
-        let mut alone = Cluster::lay_out(&binary, &folder, &logs, 1, "")?;
-        let trace = run.folder.join("strace");
-        alone.start_in(1, &around(&trace, At::Before, point))?;
-        let survived = run.eventually("the first start to be over", |run| {
-            if let Ok(Some(status)) = alone.ended(1) {
-                return Ok(Some(status));
+    for kind in [Kind::All, Kind::Data] {
+        for nth in 1..=FIRST {
+            if !first_start_at(run, Point { kind, nth })? {
+                break;
             }
-            if run.leads_itself() {
-                Ok(None)
-            } else {
-                Err("not yet".to_owned())
-            }
-        })?;
-        if let Some(status) = survived.filter(|status| !is_kill(*status)) {
+        }
+    }
+    Ok(())
+}
+
+/// Whether the first start had such an fsync.
+fn first_start_at(run: &mut Run, point: Point) -> Result<bool, Failure> {
+    let folder = run
+        .folder
+        .join(format!("first-{}-{}", point.kind.name(), point.nth));
+    let binary = run.cluster.binary().to_owned();
+    let logs = run.folder.join("logs");
+    let mut alone = Cluster::lay_out(&binary, &folder, &logs, 1, "")?;
+    let trace = run.folder.join("strace");
+    alone.start_in(1, &around(&trace, At::Before, &[point]))?;
+    let ended = run.eventually("the first start to be over", |run| {
+        if let Ok(Some(status)) = alone.ended(1) {
+            return Ok(Some(status));
+        }
+        if run.leads_itself() {
+            Ok(None)
+        } else {
+            Err("not yet".to_owned())
+        }
+    })?;
+    let made = match ended {
+        Some(status) if !is_kill(status) => {
             let log = alone.log(1);
             let last = log.lines().last().unwrap_or_default();
             return Err(Failure::Violation(format!(
                 "a first start ended with {status}: {last}"
             )));
         }
-        let survived = survived.is_none();
-        if !survived {
-            run.timeline
-                .note("crash at first start", &format!("before fsync {point}"));
-            alone.start(1)?;
-            run.eventually(
-                "the node to serve after a crash at its first start",
-                |run| {
-                    if let Ok(Some(status)) = alone.ended(1) {
-                        let log = alone.log(1);
-                        let last = log.lines().last().unwrap_or_default();
-                        return Err(format!("it has ended with {status}: {last}"));
-                    }
-                    if run.leads_itself() {
-                        Ok(())
-                    } else {
-                        Err("no leader".to_owned())
-                    }
-                },
-            )?;
-        }
-        drop(alone);
-        let _gone = std::fs::remove_dir_all(&folder);
-        if survived {
-            return Ok(());
-        }
+        Some(_) => written(run, &trace, |trace| trace.happened(At::Before, point))?,
+        // It must have had too few of them, and some.
+        None => written(run, &trace, |trace| match trace.most(point.kind) {
+            most if most > 0 && most + 1 == point.nth => Ok(()),
+            _ => Err(trace.said(&[point])),
+        })?,
+    };
+    made.map_err(|missed| Failure::harness("crash at a first start", missed))?;
+    if ended.is_some() {
+        let detail = format!("before {} {}", point.kind.name(), point.nth);
+        run.timeline.note("crash at first start", &detail);
+        serves_again(run, &mut alone)?;
     }
-    Ok(())
+    drop(alone);
+    let _gone = std::fs::remove_dir_all(&folder);
+    Ok(ended.is_some())
+}
+
+fn serves_again(run: &mut Run, alone: &mut Cluster) -> Result<(), Failure> {
+    alone.start(1)?;
+    run.eventually(
+        "the node to serve after a crash at its first start",
+        |run| {
+            if let Ok(Some(status)) = alone.ended(1) {
+                let log = alone.log(1);
+                let last = log.lines().last().unwrap_or_default();
+                return Err(format!("it has ended with {status}: {last}"));
+            }
+            if run.leads_itself() {
+                Ok(())
+            } else {
+                Err("no leader".to_owned())
+            }
+        },
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_file_of_a_failed_fsync_is_named_in_one_line_or_two() {
-        let one = "7 fdatasync(12</d/log/log.redb>) = 0\n\
-                   7 fdatasync(13</d/peers.tmp>) = -1 EIO (Input/output error) (INJECTED)\n";
-        assert_eq!(injected_file(one), Some("/d/peers.tmp".into()));
-        let two = "7 fdatasync(12</d/log/log.redb> <unfinished ...>\n\
-                   8 fsync(13</d/peers.tmp>) = 0\n\
-                   7 <... fdatasync resumed>) = -1 EIO (Input/output error) (INJECTED)\n";
-        assert_eq!(injected_file(two), Some("/d/log/log.redb".into()));
-        assert_eq!(injected_file("7 fsync(13</d/peers.tmp>) = 0\n"), None);
-    }
 
     #[test]
     fn nobody_goes_on_after_a_failed_fsync_of_the_log() {

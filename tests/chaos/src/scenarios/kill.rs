@@ -26,6 +26,7 @@ fn leader(run: &mut Run) -> Result<(), Failure> {
         let writes = run.rng.between(WRITES.0, WRITES.1);
         run.writes(writes)?;
         let leader = run.leader()?;
+        let term = run.term_now();
         run.kill(leader)?;
         // The others go on without it, most times.
         if run.rng.chance(70) {
@@ -34,6 +35,7 @@ fn leader(run: &mut Run) -> Result<(), Failure> {
         }
         run.start(leader)?;
         run.caught_up(leader)?;
+        run.led_after(term)?;
     }
     Ok(())
 }
@@ -42,6 +44,7 @@ fn everyone(run: &mut Run) -> Result<(), Failure> {
     for _ in 0..run.times(3, 20) {
         let writes = run.rng.between(WRITES.0, WRITES.1);
         run.writes(writes)?;
+        let term = run.term_now();
         let mut ids = run.cluster.running();
         // The order in which they fall is of the seed.
         while !ids.is_empty() {
@@ -51,7 +54,7 @@ fn everyone(run: &mut Run) -> Result<(), Failure> {
         for id in run.cluster.ids() {
             run.start(id)?;
         }
-        run.leader()?;
+        run.led_after(term)?;
     }
     Ok(())
 }

@@ -59,6 +59,13 @@ fn faults(run: &mut Run) -> Result<(), Failure> {
             }
         })?;
         let _ended = asked.kill().and_then(|()| asked.wait());
+        run.eventually("the new members", |run| {
+            let members = run.voters()?;
+            match (members.contains(&new), members.contains(&old)) {
+                (true, false) => Ok(()),
+                _ => Err(format!("the voters are {members:?}")),
+            }
+        })?;
         run.timeline.note("removed", &old_name);
         run.caught_up(new)?;
     }

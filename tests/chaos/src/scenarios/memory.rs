@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::cluster::Around;
 use crate::ends::End;
 use crate::failure::Failure;
-use crate::program::{MEMORY_GROUPS, Tool};
 use crate::run::Run;
 use crate::scenario::{Scenario, USUAL};
+use crate::tool::{MEMORY_GROUPS, Tool};
 
 pub(super) const LIMIT: Scenario = Scenario {
     name: "memory-limit",
@@ -45,12 +45,17 @@ fn faults(run: &mut Run) -> Result<(), Failure> {
         run.timeline
             .note("memory limit", &format!("n{victim}: {bytes} bytes"));
         run.start_in(victim, &group.around())?;
+        if round == 0 {
+            run.ended(victim)?;
+        }
         run.stay(TRIES_FOR)?;
         run.writes(10)?;
         if run.cluster.is_running(victim) {
+            group.holds(victim)?;
             run.timeline
                 .note("lived on little memory", &format!("n{victim}"));
         } else {
+            group.has_killed(victim)?;
             run.timeline
                 .note("killed for memory", &format!("n{victim}"));
         }
@@ -81,6 +86,35 @@ impl Group {
         std::fs::write(group.path.join("memory.limit_in_bytes"), bytes.to_string())
             .map_err(|error| Failure::Skipped(format!("no limit of memory: {error}")))?;
         Ok(group)
+    }
+
+    /// The kernel must have wanted more than there was.
+    fn has_killed(&self, id: u64) -> Result<(), Failure> {
+        let told = self.read("memory.oom_control")?;
+        let mut lines = told.lines();
+        let killed = lines.find_map(|line| line.strip_prefix("oom_kill "));
+        match killed.and_then(|count| count.parse().ok()) {
+            Some(0_u64) | None => Err(Failure::Violation(format!(
+                "n{id} was killed, and not for want of memory: {told}"
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The node must have been in it all the time.
+    fn holds(&self, id: u64) -> Result<(), Failure> {
+        match self.read("cgroup.procs")?.trim() {
+            "" => Err(Failure::harness(
+                format!("limit the memory of n{id}"),
+                "it is not in its group",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<String, Failure> {
+        std::fs::read_to_string(self.path.join(name))
+            .map_err(|error| Failure::harness(format!("read {name}"), error))
     }
 
     fn around(&self) -> Around {

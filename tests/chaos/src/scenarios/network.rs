@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::network::{apart, one_way};
-use crate::program::Tool;
+use crate::relay::{DAMAGED, DOUBLED, LATE, LOST, OVERTAKEN, Relay};
 use crate::run::Run;
 use crate::scenario::{Scenario, USUAL};
+use crate::tool::Tool;
 use crate::weather::Weather;
 
 /// Cuts of one kind, short and long form.
@@ -17,6 +18,10 @@ const WEATHERS: (u64, u64) = (8, 120);
 
 /// Between two of them, in milliseconds.
 const WEATHER_MS: (u64, u64) = (500, 2_500);
+
+/// In percent, and how long: where one kind of weather is alone.
+const OFTEN: u64 = 30;
+const A_WHILE: Duration = Duration::from_millis(20);
 
 /// Cuts and mendings of a flapping line, and how long each state lasts, in milliseconds.
 const FLAPS: (u64, u64) = (15, 150);
@@ -75,7 +80,7 @@ fn partition(run: &mut Run) -> Result<(), Failure> {
             run.other_than(leader)?
         };
         let others = others(run, alone);
-        run.cut("partition", &apart(&[alone], &others))?;
+        run.cut_off("partition", &apart(&[alone], &others))?;
         run.leader_among(Some(&others))?;
         run.writes(15)?;
         steps_down(run, alone)?;
@@ -100,7 +105,7 @@ fn deaf_or_mute(run: &mut Run) -> Result<(), Failure> {
         run.writes(15)?;
         let leader = run.leader()?;
         let others = others(run, leader);
-        run.cut("one-way cut", &one_way(leader, &others, round % 2 == 0))?;
+        run.cut_off("one-way cut", &one_way(leader, &others, round % 2 == 0))?;
         // It hears nobody, or nobody hears it: either way it cannot lead any longer.
         run.leader_among(Some(&others))?;
         run.writes(15)?;
@@ -122,7 +127,7 @@ fn bridge(run: &mut Run) -> Result<(), Failure> {
         let [a, b, _, c, d] = ids[..] else {
             return Err(Failure::harness("build a bridge", "it takes five nodes"));
         };
-        run.cut("bridge", &apart(&[a, b], &[c, d]))?;
+        run.cut_off("bridge", &apart(&[a, b], &[c, d]))?;
         run.writes(30)?;
         run.heal()?;
         for id in [a, b, c, d] {
@@ -170,7 +175,73 @@ fn weather(run: &mut Run) -> Result<(), Failure> {
         run.stay(Duration::from_millis(time))?;
     }
     run.settle_weather();
+    run.writes(15)?;
+    every_kind(run)?;
     run.writes(15)
+}
+
+/// Each kind of weather alone, until a packet has met with it.
+fn every_kind(run: &mut Run) -> Result<(), Failure> {
+    let fair = Weather::default();
+    let kinds = [
+        (
+            LOST,
+            Weather {
+                lost: OFTEN,
+                ..fair
+            },
+        ),
+        (
+            LATE,
+            Weather {
+                delay: A_WHILE,
+                ..fair
+            },
+        ),
+        (
+            OVERTAKEN,
+            Weather {
+                reordered: OFTEN,
+                ..fair
+            },
+        ),
+        (
+            DOUBLED,
+            Weather {
+                doubled: OFTEN,
+                ..fair
+            },
+        ),
+        (
+            DAMAGED,
+            Weather {
+                damaged: OFTEN,
+                ..fair
+            },
+        ),
+    ];
+    for (name, weather) in kinds {
+        let Some(relay) = &run.relay else {
+            return Err(Failure::harness("change the weather", "there is no relay"));
+        };
+        let before = met(relay, name);
+        for (from, to) in relay.pairs() {
+            relay.set(*from, *to, weather);
+        }
+        run.eventually(name, |run| match &run.relay {
+            Some(relay) if met(relay, name) > before => Ok(()),
+            _ => Err("there were none".to_owned()),
+        })?;
+        run.settle_weather();
+    }
+    Ok(())
+}
+
+fn met(relay: &Relay, name: &str) -> u64 {
+    let mut counts = relay.counts().into_iter();
+    counts
+        .find(|(known, _)| *known == name)
+        .map_or(0, |(_, count)| count)
 }
 
 fn others(run: &Run, one: u64) -> Vec<u64> {

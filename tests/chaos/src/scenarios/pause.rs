@@ -30,7 +30,10 @@ fn faults(run: &mut Run) -> Result<(), Failure> {
             run.pause(*id)?;
         }
         if still == [leader] && run.rng.chance(60) {
-            // It wakes up to questions that were asked after others had been told of newer values.
+            // It wakes up past its lease, to questions that were asked after others had been told of
+            // newer values.
+            let others = run.awake();
+            run.leader_among(Some(&others))?;
             run.writes(20)?;
         } else {
             let time = run.rng.between(PAUSE_MS.0, PAUSE_MS.1);

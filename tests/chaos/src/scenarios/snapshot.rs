@@ -1,6 +1,6 @@
 //! Transfers of snapshots that break off.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
 use crate::load::Mix;
@@ -39,35 +39,77 @@ low_water_bytes = 8388608
 ";
 
 /// How long a transfer goes on before it breaks off, in milliseconds.
-const TRANSFER_MS: (u64, u64) = (100, 3_000);
+const TRANSFER_MS: (u64, u64) = (50, 1_500);
+
+/// Time for a transfer that broke off to go on, before another is brought about.
+const GOES_ON: Duration = Duration::from_secs(4);
 
 fn faults(run: &mut Run) -> Result<(), Failure> {
     for key in 0..KEYS {
-        run.put(&format!("filling-{key}"), &"x".repeat(PADDING))?;
+        // What the line cannot make shorter: the rate counts what is sent.
+        let value: String = (0..PADDING).map(|_| letter(run)).collect();
+        run.put(&format!("filling-{key}"), &value)?;
     }
     for _ in 0..run.times(1, 5) {
         let leader = run.leader()?;
         let victim = run.other_than(leader)?;
-        run.kill(victim)?;
-        let before = run.eventually("the leader's log", |run| {
-            Ok(run.status(leader)?.applied_index)
-        })?;
-        run.eventually("the log to be cut past what the victim has", |run| {
-            let first = run.status(leader)?.first_index;
-            if first > before + 1 {
-                return Ok(());
-            }
-            Err(format!("it begins at {first}, the victim has {before}"))
-        })?;
-        run.start(victim)?;
+        let mut broken = 0;
         for _ in 0..run.times(4, 20) {
+            transfer(run, victim)?;
             let time = run.rng.between(TRANSFER_MS.0, TRANSFER_MS.1);
             run.stay(Duration::from_millis(time))?;
+            let moving = run.receives_snapshot(victim);
             interrupt(run, victim)?;
+            if moving {
+                broken += 1;
+                run.timeline
+                    .note("broken off", &format!("a transfer to n{victim}"));
+            }
+        }
+        if broken == 0 {
+            let why = "none was on its way";
+            return Err(Failure::harness("break off a transfer", why));
         }
         run.caught_up(victim)?;
     }
     Ok(())
+}
+
+fn letter(run: &mut Run) -> char {
+    const LETTERS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+    run.rng.pick(LETTERS).copied().map_or('x', char::from)
+}
+
+/// Waits for a transfer to this node; if none goes on, it is away until the log has been cut past what
+/// it has.
+fn transfer(run: &mut Run, victim: u64) -> Result<(), Failure> {
+    let until = Instant::now() + GOES_ON;
+    while Instant::now() < until {
+        if run.receives_snapshot(victim) {
+            return Ok(());
+        }
+        run.stay(Duration::from_millis(25))?;
+    }
+    run.kill(victim)?;
+    let before = run.eventually("what the others have", |run| {
+        let leader = run.leader_now().ok_or("nobody leads")?;
+        Ok(run.status(leader)?.applied_index)
+    })?;
+    run.eventually("the log to be cut past what the victim has", |run| {
+        let leader = run.leader_now().ok_or("nobody leads")?;
+        let first = run.status(leader)?.first_index;
+        if first > before + 1 {
+            return Ok(());
+        }
+        Err(format!("it begins at {first}, the victim has {before}"))
+    })?;
+    run.start(victim)?;
+    run.eventually("a transfer to begin", |run| {
+        match run.receives_snapshot(victim) {
+            true => Ok(()),
+            false => Err(format!("n{victim} gets none")),
+        }
+    })
 }
 
 fn interrupt(run: &mut Run, victim: u64) -> Result<(), Failure> {
@@ -82,7 +124,7 @@ fn interrupt(run: &mut Run, victim: u64) -> Result<(), Failure> {
             }
             Ok(())
         }
-        1 if crate::program::Tool::Nft.check().is_ok() => {
+        1 if crate::tool::Tool::Nft.check().is_ok() => {
             let mut others = run.cluster.running();
             others.retain(|id| *id != victim);
             run.cut("partition", &apart(&[victim], &others))?;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::load::FSM;
 use crate::network::{apart, one_way};
-use crate::program::Tool;
 use crate::run::Run;
 use crate::scenario::{Scenario, USUAL};
+use crate::tool::Tool;
 use crate::weather::Weather;
 
 pub(super) const STORM: Scenario = Scenario {
