@@ -208,7 +208,7 @@ impl Raft {
 #[cfg(test)]
 mod tests {
     use crate::testing::{
-        elect, follower, from, heartbeat, heartbeat_reply, initial, leader, matched, persisted,
+        elect, follower, from, heartbeat, heartbeat_reply, id, initial, leader, matched, persisted,
         read, replica, step, vote,
     };
     use crate::{Config, Input, Instant, Raft, TimeoutKind, VoteKind};
@@ -287,6 +287,19 @@ mod tests {
         assert_eq!(
             step(&mut raft, from(2, 2, heartbeat_reply(1))),
             ["read-ready r1 index=2"]
+        );
+    }
+
+    /// Whoever led that term may lead the next one when the answer arrives, and then be in a round
+    /// of the same number, which began after the answer was sent.
+    #[test]
+    fn the_answer_to_a_heartbeat_of_an_older_term_echoes_no_round() {
+        let mut raft = follower(&[1]);
+        step(&mut raft, from(3, 2, vote(VoteKind::Real, id(1, 1))));
+        step(&mut raft, persisted(2, 1));
+        assert_eq!(
+            step(&mut raft, from(3, 1, heartbeat(0, 17))),
+            ["send n1.0->n3.0 t2 heartbeat-reply round=0"]
         );
     }
 

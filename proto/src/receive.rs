@@ -196,12 +196,14 @@ impl Raft {
             },
             Message::Append { prev, .. } => rejected(prev.index),
             Message::Snapshot { meta } => rejected(meta.last.index),
-            Message::Heartbeat { round, .. } => self.core.heartbeat_reply(*round),
             Message::ReadIndex { round, .. } => Message::ReadIndexReply {
                 round: *round,
                 index: None,
             },
-            Message::Quiesce { .. } | Message::Wake => self.core.heartbeat_reply(0),
+            // Of another term, whose rounds are not those of the term that the answer is of.
+            Message::Heartbeat { .. } | Message::Quiesce { .. } | Message::Wake => {
+                self.core.heartbeat_reply(0)
+            }
             Message::VoteReply { .. }
             | Message::AppendReply(_)
             | Message::HeartbeatReply { .. }
@@ -269,7 +271,7 @@ mod tests {
         );
         assert_eq!(
             stale(&mut raft, heartbeat(0, 7)),
-            ["send n1.0->n2.0 t3 heartbeat-reply round=7"]
+            ["send n1.0->n2.0 t3 heartbeat-reply round=0"]
         );
         assert_eq!(
             stale(&mut raft, vote(VoteKind::Real, id(1, 1))),
