@@ -50,6 +50,11 @@ impl Atlas {
         }
     }
 
+    /// Whether most of the voters `1..=nodes` keep good disks.
+    pub(crate) fn keeps_a_quorum(&self, nodes: u64) -> bool {
+        2 * (self.nodes.len() as u64) < nodes
+    }
+
     /// Whether the disk of this node may be damaged.
     pub(crate) fn allows(&self, node: u64) -> bool {
         self.nodes.contains(&node)

@@ -33,6 +33,16 @@ pub(crate) struct Network {
     losses: BTreeMap<Wire, u64>,
     /// By kind, so that what is seldom said is repeated as often as the rest.
     old: BTreeMap<u8, VecDeque<Envelope>>,
+    /// What it did to single messages, for figures.
+    pub(crate) harmed: Harmed,
+}
+
+/// Messages to which something happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Harmed {
+    pub(crate) lost: u64,
+    pub(crate) doubled: u64,
+    pub(crate) late: u64,
 }
 
 impl Network {
@@ -50,19 +60,22 @@ impl Network {
             clogged: BTreeMap::new(),
             losses: BTreeMap::new(),
             old: BTreeMap::new(),
+            harmed: Harmed::default(),
         }
     }
 
     /// After how much time a message arrives: not at all, once, or twice.
     pub(crate) fn route(&mut self, now: u64, from: NodeId, to: NodeId) -> Vec<u64> {
-        if self.is_cut(from, to) || self.random.chance(self.drop) {
+        if self.is_cut(from, to) {
             return Vec::new();
         }
-        let copies = if self.random.chance(self.duplicate) {
-            2
-        } else {
-            1
-        };
+        if self.random.chance(self.drop) {
+            self.harmed.lost += 1;
+            return Vec::new();
+        }
+        let doubled = self.random.chance(self.duplicate);
+        self.harmed.doubled += u64::from(doubled);
+        let copies = if doubled { 2 } else { 1 };
         let clogged = self.clogged.get(&(from, to)).copied().unwrap_or(0);
         let clogged = clogged.saturating_sub(now);
         (0..copies).map(|_| self.latency().max(clogged)).collect()
@@ -92,6 +105,7 @@ impl Network {
     pub(crate) fn latency(&mut self) -> u64 {
         let ordinary = self.random.between(self.latency / 10, self.latency);
         if self.random.chance(self.delay) {
+            self.harmed.late += 1;
             return ordinary + self.random.below(1500 * MS);
         }
         ordinary
@@ -180,5 +194,80 @@ fn kind(message: &Message) -> u8 {
         Message::ReadIndex { .. } => 9,
         Message::ReadIndexReply { .. } => 10,
         Message::Wake => 11,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Faults;
+
+    const WIRE: Wire = (NodeId(1), NodeId(2));
+
+    /// With these rates, and a latency of one millisecond.
+    fn network(faults: Faults) -> Network {
+        let plan = Plan {
+            nodes: 3,
+            network_latency: MS,
+            faults,
+            ..Plan::of(1)
+        };
+        Network::new(&plan, Random::new(1))
+    }
+
+    fn routed(network: &mut Network) -> Vec<u64> {
+        network.route(0, WIRE.0, WIRE.1)
+    }
+
+    #[test]
+    fn a_sound_wire_carries_each_message_once_in_its_time() {
+        let mut network = network(Faults::default());
+        for _ in 0..100 {
+            assert!(matches!(routed(&mut network)[..], [time] if time <= MS));
+        }
+        assert_eq!(network.harmed, Harmed::default());
+    }
+
+    #[test]
+    fn messages_are_lost_doubled_and_late_and_counted() {
+        let always = 1000;
+        let mut lossy = network(Faults {
+            drop: always,
+            ..Faults::default()
+        });
+        assert!(routed(&mut lossy).is_empty());
+        assert_eq!(lossy.harmed.lost, 1);
+        let mut doubling = network(Faults {
+            duplicate: always,
+            ..Faults::default()
+        });
+        assert_eq!(routed(&mut doubling).len(), 2);
+        assert_eq!(doubling.harmed.doubled, 1);
+        let mut slow = network(Faults {
+            delay: always,
+            ..Faults::default()
+        });
+        let latest = (0..20).flat_map(|_| routed(&mut slow)).max();
+        assert!(latest > Some(100 * MS), "{latest:?}");
+        assert_eq!(slow.harmed.late, 20);
+        slow.heal();
+        assert!(routed(&mut slow)[0] <= MS);
+    }
+
+    #[test]
+    fn a_cut_or_clogged_direction_leaves_the_other_alone() {
+        let mut network = network(Faults::default());
+        network.isolate(&BTreeSet::from([1]), Some(3), true, false);
+        assert!(routed(&mut network).is_empty());
+        assert_eq!(network.route(0, WIRE.1, WIRE.0).len(), 1);
+        assert_eq!(network.route(0, NodeId(1), NodeId(3)).len(), 1, "a bridge");
+        network.mend();
+        network.clog(WIRE.0, WIRE.1, 50 * MS);
+        assert_eq!(routed(&mut network), [50 * MS]);
+        assert!(network.route(0, WIRE.1, WIRE.0)[0] <= MS);
+        let before = network.losses(WIRE.1, WIRE.0);
+        network.reset(WIRE.0, WIRE.1);
+        assert_eq!(network.losses(WIRE.1, WIRE.0), before + 1);
+        assert!(routed(&mut network)[0] <= MS, "what piled up is gone");
     }
 }

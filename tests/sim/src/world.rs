@@ -8,6 +8,8 @@ mod liveness;
 mod members;
 mod nodes;
 mod notable;
+#[cfg(test)]
+mod planted;
 mod queries;
 mod replace;
 mod transfer;
@@ -512,6 +514,22 @@ impl World {
         heard.is_none_or(|heard| heard.contains(&self.requests))
     }
 
+    /// What happened, and what the network did to single messages.
+    fn counts_with_messages(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = self.counts.clone();
+        let harmed = self.network.harmed;
+        for (what, count) in [
+            ("messages lost", harmed.lost),
+            ("messages doubled", harmed.doubled),
+            ("messages late", harmed.late),
+        ] {
+            if count > 0 {
+                counts.insert(what, count);
+            }
+        }
+        counts
+    }
+
     fn summary(&self) -> Summary {
         let committed = self
             .group_ids()
@@ -522,7 +540,7 @@ impl World {
             time: self.now,
             committed: committed.sum(),
             operations: self.clients.iter().map(|client| client.done).sum(),
-            counts: self.counts.clone(),
+            counts: self.counts_with_messages(),
             faults: self.faults.clone(),
             delivered: self.delivered,
             commits: self.commits,

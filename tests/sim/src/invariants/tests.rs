@@ -162,6 +162,39 @@ fn what_is_durable_is_found_again_or_recovery_is_violated() {
     assert_violates(world.recovered(GROUP, NodeId(1), None), "recovery");
 }
 
+#[test]
+fn configurations_that_differ_or_do_not_overlap_violate_membership() {
+    let mut world = cluster(3);
+    let at = |index, voters: &[u64]| Configuration {
+        index,
+        ..Configuration::initial(voters.iter().copied().map(NodeId))
+    };
+    let said = |world: &mut Invariants, node, index, voters: &[u64]| {
+        world.configured(GROUP, NodeId(node), &at(index, voters))
+    };
+    assert_eq!(said(&mut world, 1, 4, &[1, 2, 3, 4]), Ok(()));
+    assert_eq!(said(&mut world, 2, 4, &[1, 2, 3, 4]), Ok(()));
+    assert_violates(said(&mut world, 3, 4, &[1, 2, 4]), "membership");
+
+    let mut world = cluster(3);
+    assert_violates(said(&mut world, 1, 4, &[1, 4, 5]), "membership");
+}
+
+#[test]
+fn a_change_that_is_not_committed_must_not_be_called_made() {
+    let mut world = cluster(3);
+    assert_violates(world.changed(GROUP, 4), "membership");
+}
+
+#[test]
+fn a_replica_that_is_not_hosted_must_not_speak() {
+    let mut world = cluster(3);
+    let mut speaks = matched(1, 0);
+    assert_eq!(world.sent(&speaks), Ok(()));
+    speaks.from.born = 5;
+    assert_violates(world.sent(&speaks), "membership");
+}
+
 /// Found by seed 8000307: both logs were empty, and the older replica was taken for the younger.
 #[test]
 fn a_replica_that_took_the_place_of_another_is_found_as_itself() {

@@ -1,6 +1,7 @@
 //! After the faults: everything must be well within a bounded time.
 
 use coracle_driver::Event;
+use coracle_driver::fsm::WorkerState;
 use coracle_proto::{GroupId, NodeId};
 
 use super::World;
@@ -55,11 +56,10 @@ impl World {
         let end = self.now + self.plan.liveness;
         // Nothing to wait for. That nobody pretends otherwise is what the invariants see.
         if self.quorum_is_lost() {
+            if self.plan.atlas.keeps_a_quorum(self.plan.nodes) {
+                return violated("atlas", "most of the disks are good, and no quorum is left");
+            }
             self.count("quorum lost and refused");
-            return self.run_until(self.now + HOPELESS);
-        }
-        // Every copy of a snapshot may be damaged.
-        if self.plan.atlas.unbounded && self.processes.values().any(Process::is_damaged) {
             return self.run_until(self.now + HOPELESS);
         }
         let groups = self.group_ids();
@@ -73,6 +73,10 @@ impl World {
             // Only when nobody asks for more can all be equal for longer than a moment.
             self.resting |= waits == 0;
             if self.resting && self.agree() && self.all_replaced() {
+                return Ok(());
+            }
+            if self.now > end && self.is_refused() {
+                self.count("no quorum of good copies and refused");
                 return Ok(());
             }
             if self.now > end {
@@ -91,6 +95,25 @@ impl World {
             let lost = voters.filter(|replica| gone(&replica.node)).count();
             2 * lost >= configuration.voters.len()
         })
+    }
+
+    /// Whether there may be no quorum of good copies, and a node or a state machine says so: every
+    /// copy of a snapshot may be damaged.
+    fn is_refused(&self) -> bool {
+        let stands_still = |process: &Process| {
+            let running = process.running.iter();
+            let mut workers = running.flat_map(|running| running.workers.values());
+            workers.any(|worker| {
+                matches!(
+                    worker.status().state,
+                    WorkerState::WaitingForSnapshot { .. } | WorkerState::Halted { .. }
+                )
+            })
+        };
+        let mut processes = self.processes.values();
+        !self.plan.atlas.keeps_a_quorum(self.plan.nodes)
+            && self.processes.values().any(Process::is_damaged)
+            && processes.any(|process| process.lost || stands_still(process))
     }
 
     /// Whether every replica has applied everything that is known to be committed.

@@ -109,6 +109,8 @@ impl World {
         }
         self.invariants.takes(node, clock, &events);
         running.node.turn(clock, wall, events, &mut out);
+        #[cfg(test)]
+        super::planted::turned(node, &mut out);
         if let Some(witness) = &mut self.witness {
             witness.turned(node, &out);
         }
@@ -313,6 +315,8 @@ impl World {
         let status = worker.status();
         if matches!(status.state, WorkerState::Running | WorkerState::Starting) {
             let (at, chain) = (status.applied, status.chain);
+            #[cfg(test)]
+            let chain = super::planted::chain(node, chain);
             let text = || format!("{node} {group} has applied {at}, chain {chain}");
             self.trace.note(self.now, (8, node, group, at, chain), text);
             self.invariants.applied(group, node, at, chain)?;
@@ -337,7 +341,15 @@ impl World {
 
     fn report(&mut self, node: NodeId, report: Report) -> Check {
         match report {
-            Report::Answer { ticket, answer } => self.send_answer(ticket, answer),
+            Report::Answer {
+                ticket,
+                #[cfg_attr(not(test), allow(unused_mut, reason = "tests change it"))]
+                mut answer,
+            } => {
+                #[cfg(test)]
+                super::planted::answered(&mut answer);
+                self.send_answer(ticket, answer);
+            }
             Report::LogFailed { group, reason } | Report::Halted { group, reason } => {
                 let text = format!("{group} halted: {reason}");
                 return self.failed(node, Refusal::Stopped(text));

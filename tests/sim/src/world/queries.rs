@@ -81,7 +81,13 @@ impl World {
         Ok(())
     }
 
-    fn found(&mut self, ticket: Ticket, found: Found) {
+    fn found(
+        &mut self,
+        ticket: Ticket,
+        #[cfg_attr(not(test), allow(unused_mut, reason = "tests change it"))] mut found: Found,
+    ) {
+        #[cfg(test)]
+        super::planted::found(&mut found);
         let latency = self.network.latency();
         self.after(latency, Action::Found { ticket, found });
     }
