@@ -48,8 +48,10 @@ pub enum Refusal {
     Lost(String),
     /// Something else of the log or the snapshots: a mistake.
     Other(String),
-    /// The node or a group stopped, and the error was told only as text.
+    /// A state machine stopped, and the error was told only as text.
     Stopped(String),
+    /// The core of a group stopped: its state, its disk or a peer did the impossible.
+    Impossible(String),
 }
 
 impl Refusal {
@@ -65,7 +67,9 @@ impl Refusal {
             Self::Io(_) => matches!(harm, Harm::Power | Harm::Error | Harm::Dropped),
             Self::Damaged(_) | Self::Lost(_) => about_data,
             Self::Other(_) => false,
-            Self::Stopped(_) => true,
+            // For want of room a state machine waits.
+            Self::Stopped(_) => harm != Harm::Full,
+            Self::Impossible(_) => about_data,
         }
     }
 }

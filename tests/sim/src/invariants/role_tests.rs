@@ -85,6 +85,22 @@ fn a_vote_in_spite_of_a_promise_violates_stickiness_until_the_leader_hands_over(
     assert_eq!(helps(handed), Ok(()));
 }
 
+/// Found by seed 777000987: a node that had stood still read all that in one turn.
+#[test]
+fn who_was_told_to_campaign_may_help_another_whatever_the_old_leader_still_says() {
+    let helps = |first: Message| {
+        let mut world = cluster(3);
+        hard_state(&mut world, 1, 4, None);
+        let old = [envelope(2, 1, 4, first), heartbeat(2, 1, 4, false)];
+        let asks = vote(VoteKind::Real, 3, 1, 6, id(0, 0));
+        take(&mut world, 1, 0, old.into_iter().chain([asks]));
+        hard_state(&mut world, 1, 6, Some(3));
+        world.sent(&envelope(1, 3, 6, granted(VoteKind::Real)))
+    };
+    assert_violates(helps(Message::Wake), "stickiness");
+    assert_eq!(helps(Message::TimeoutNow), Ok(()));
+}
+
 #[test]
 fn a_pre_vote_for_a_log_that_is_behind_or_a_term_that_is_over_violates_stickiness() {
     let helps = |term, last| {

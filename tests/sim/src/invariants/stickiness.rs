@@ -168,8 +168,9 @@ impl Ear {
                     self.term = self.term.max(*term);
                 }
             }
+            // If it campaigns at once, what else the old leader says in this turn is not believed.
             Message::TimeoutNow => {
-                self.term = self.term.max(*term);
+                self.term = self.term.max(term.saturating_add(1));
                 self.heard = None;
                 self.release();
             }

@@ -46,6 +46,13 @@ fn a_node_stops_only_for_a_cause_and_never_by_a_mistake() {
     let full = Refusal::Full("no room".into());
     assert_eq!(stopped(&[Harm::Full], &full), Ok(()));
     assert_violates(stopped(&[Harm::Error], &full), "typed refusal");
+    let halted = Refusal::Stopped("a state machine halted".into());
+    assert_eq!(stopped(&[Harm::Error], &halted), Ok(()));
+    assert_violates(stopped(&[Harm::Full], &halted), "typed refusal");
+    let impossible = Refusal::Impossible("a committed entry is gone".into());
+    assert_eq!(stopped(&[Harm::Lie], &impossible), Ok(()));
+    let excuses = [Harm::Power, Harm::Error, Harm::Full];
+    assert_violates(stopped(&excuses, &impossible), "typed refusal");
     let mistake = Refusal::Other("the log is in use".into());
     assert_violates(stopped(&[Harm::Damage], &mistake), "typed refusal");
 }

@@ -197,7 +197,7 @@ impl World {
         match out.fatal.first() {
             Some((group, reason)) => {
                 let text = format!("{group} stopped: {reason}");
-                self.failed(node, Refusal::Stopped(text))
+                self.failed(node, Refusal::Impossible(text))
             }
             None => Ok(()),
         }
