@@ -196,7 +196,7 @@ fn a_change_that_is_not_committed_must_not_be_called_made() {
 #[test]
 fn a_replica_that_is_not_hosted_must_not_speak() {
     let mut world = cluster(3);
-    let mut speaks = matched(1, 0);
+    let mut speaks = envelope(1, 2, 0, Message::Wake);
     assert_eq!(world.sent(&speaks), Ok(()));
     speaks.from.born = 5;
     assert_violates(world.sent(&speaks), "membership");
