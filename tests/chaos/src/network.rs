@@ -221,12 +221,13 @@ fn nft(script: &str) -> Result<(), Failure> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(script.as_bytes()).map_err(failed)?;
-    }
+    let wrote = match child.stdin.take() {
+        Some(mut stdin) => stdin.write_all(script.as_bytes()),
+        None => Ok(()),
+    };
     let output = child.wait_with_output().map_err(failed)?;
     if output.status.success() {
-        return Ok(());
+        return wrote.map_err(failed);
     }
     let why = String::from_utf8_lossy(&output.stderr).into_owned();
     Err(Failure::harness(format!("load the rules {script:?}"), why))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use coracle_client::{CreateToken, MemberRole};
 
 use crate::cluster::client_of;
+use crate::ends::End;
 use crate::failure::Failure;
 use crate::load::FSM;
 use crate::program;
@@ -107,6 +108,19 @@ impl Run {
                 None => Err("it still runs".to_owned()),
             }
         })
+    }
+
+    /// Asks a node to end, as an operator does, and waits until it has.
+    ///
+    /// # Errors
+    /// If time runs out, or it ends otherwise.
+    pub fn terminate(&mut self, id: u64) -> Result<(), Failure> {
+        self.may_end.insert(id, End::Success);
+        self.timeline.note("terminate", &format!("n{id}"));
+        self.cluster.signal(id, "TERM")?;
+        self.ended(id)?;
+        self.may_end.remove(&id);
+        Ok(())
     }
 
     /// What a node has written to stderr after the first so many bytes.

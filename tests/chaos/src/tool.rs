@@ -24,6 +24,8 @@ pub enum Tool {
     Freeze,
     /// A memory controller of cgroup v1.
     MemoryGroup,
+    /// A processor controller of cgroup v1.
+    ProcessorGroup,
 }
 
 /// Where Debian and others put libfaketime.
@@ -41,6 +43,9 @@ static NFT: LazyLock<Result<(), Failure>> =
 
 /// The memory controller.
 pub(crate) const MEMORY_GROUPS: &str = "/sys/fs/cgroup/memory";
+
+/// The controller of processor time.
+pub(crate) const PROCESSOR_GROUPS: &str = "/sys/fs/cgroup/cpu";
 
 /// Injects as the scenarios do, into a program that has nothing to inject into.
 const TRACED: &str = "strace -f -qq --seccomp-bpf -o /dev/null -e trace=fsync \
@@ -64,17 +69,8 @@ impl Tool {
                 Some(_) => Ok(()),
                 None => Err(Failure::Skipped("libfaketime is not installed".to_owned())),
             },
-            Self::MemoryGroup => {
-                match Path::new(MEMORY_GROUPS)
-                    .join("memory.limit_in_bytes")
-                    .exists()
-                {
-                    true => Ok(()),
-                    false => Err(Failure::Skipped(format!(
-                        "no cgroup v1 memory controller at {MEMORY_GROUPS}"
-                    ))),
-                }
-            }
+            Self::MemoryGroup => controlled(MEMORY_GROUPS, "memory.limit_in_bytes"),
+            Self::ProcessorGroup => controlled(PROCESSOR_GROUPS, "cgroup.procs"),
         }
     }
 }
@@ -91,6 +87,15 @@ pub(crate) fn faketime_library() -> Option<&'static str> {
 /// That it was refused.
 pub(crate) fn allowed<T>(what: &str, tried: Result<T, Failure>) -> Result<T, Failure> {
     tried.map_err(|failure| Failure::Skipped(format!("{what} is refused here: {failure}")))
+}
+
+fn controlled(folder: &str, file: &str) -> Result<(), Failure> {
+    match Path::new(folder).join(file).exists() {
+        true => Ok(()),
+        false => Err(Failure::Skipped(format!(
+            "no cgroup v1 controller at {folder}"
+        ))),
+    }
 }
 
 fn there(programs: &[&str]) -> Result<(), Failure> {

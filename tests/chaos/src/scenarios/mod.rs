@@ -4,12 +4,14 @@ mod clock; // clocks that jump or keep another pace
 mod disk; // full, frozen and wiped disks
 mod failpoints; // a node that fails at a place in its code
 mod fsync; // crashes and errors exactly at an fsync
+mod group; // groups of processes with limits
 mod kill; // crashes, alone and together
 mod members; // nodes that come and go
 mod memory; // too little memory
 mod network; // partitions and bad weather
 mod pause; // processes that stand still
 mod rolling; // one restart after the other
+mod slow; // a node with little of a processor
 mod snapshot; // transfers of snapshots that break off
 mod storm; // everything at once
 mod upgrade; // another plugin while nodes fall
@@ -37,10 +39,12 @@ pub const ALL: &[Scenario] = &[
     clock::JUMP,
     clock::PACE,
     memory::LIMIT,
+    slow::PROCESSOR,
     rolling::RESTART,
     members::CHURN,
     snapshot::INTERRUPTED,
     upgrade::UNDER_KILLS,
+    upgrade::WHILE_RESTARTING,
     storm::STORM,
     failpoints::FAILPOINTS,
 ];

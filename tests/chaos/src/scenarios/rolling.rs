@@ -1,6 +1,5 @@
 //! One restart after the other, as an operator does it.
 
-use crate::ends::End;
 use crate::failure::Failure;
 use crate::run::Run;
 use crate::scenario::{Scenario, USUAL};
@@ -16,11 +15,7 @@ fn faults(run: &mut Run) -> Result<(), Failure> {
     for _ in 0..run.times(2, 20) {
         for id in run.cluster.ids() {
             run.writes(10)?;
-            run.may_end.insert(id, End::Success);
-            run.timeline.note("terminate", &format!("n{id}"));
-            run.cluster.signal(id, "TERM")?;
-            run.ended(id)?;
-            run.may_end.remove(&id);
+            run.terminate(id)?;
             run.writes(10)?;
             run.start(id)?;
             run.caught_up(id)?;

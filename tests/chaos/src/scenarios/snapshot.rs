@@ -16,6 +16,7 @@ pub(super) const INTERRUPTED: Scenario = Scenario {
         lease_reads: true,
         padding: PADDING,
     },
+    bound_all: Duration::from_secs(1_800),
     faults,
     ..USUAL
 };
