@@ -106,6 +106,8 @@ fn what_was_said_to_another_replica_of_the_node_must_not_be_answered() {
     };
     let beat = || heartbeat(2, 1, 4, false).message;
     assert_eq!(answers(0, beat(), echo(7)), Ok(()));
+    // Of an older term: heard, and nothing confirmed.
+    assert_eq!(answers(0, beat(), echo(0)), Ok(()));
     assert_violates(answers(9, beat(), echo(7)), "answers");
     assert_violates(answers(0, beat(), echo(6)), "answers");
     let rejected = AppendOutcome::Rejected {

@@ -11,6 +11,9 @@ use super::{Check, violated};
 /// Questions of one kind by one asker that are remembered.
 const MAX_REMEMBERED: usize = 1000;
 
+/// The round of an answer that confirms none.
+const NO_ROUND: u64 = 0;
+
 /// What the nodes were asked in their present lives.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
@@ -36,11 +39,15 @@ impl Answers {
     pub(super) fn heard(&mut self, envelope: &Envelope) {
         let (question, number) = match &envelope.message {
             Message::Heartbeat { round, .. } => (Question::Alive, *round),
-            Message::Quiesce { .. } | Message::Wake => (Question::Alive, 0),
+            Message::Quiesce { .. } | Message::Wake => (Question::Alive, NO_ROUND),
             Message::Append { .. } | Message::Snapshot { .. } => (Question::Append, 0),
             Message::ReadIndex { round, .. } => (Question::Read, *round),
             _ => return,
         };
+        if question == Question::Alive {
+            // Of an older term it is answered as well, without an echo.
+            self.ask(envelope.from, envelope.to, question, NO_ROUND);
+        }
         self.ask(envelope.from, envelope.to, question, number);
     }
 
