@@ -26,7 +26,7 @@ const USAGE: &str = "usage: cargo xtask VERB
   fix                         format, and apply what clippy suggests
   plugins                     build the components into plugins/NAME.wasm of cargo's target folder
   sim [--seeds N] [--minutes M] ...
-                              the corpus and fresh seeds, optimised; arguments go to `coracle-sim`
+                              fresh seeds and the corpus, optimised; arguments go to `coracle-sim`
   chaos [--minutes M] [--scenario NAME] [--seed S] [--all] [--list] ...
                               real faults on real processes; arguments go to `coracle-chaos`
   failpoints [--all] [--seed S] [--verbose] ...
@@ -49,6 +49,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(why)) => {
             say(&format!("{why}\n\n{USAGE}"));
+            ExitCode::from(2)
+        }
+        Err(refused @ Failure::Refused { .. }) => {
+            say(&refused.to_string());
             ExitCode::from(2)
         }
         Err(failure) => {

@@ -9,6 +9,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// A program ran and failed.
     Failed { what: String },
+    /// A program has said what is wrong with the arguments that were meant for it.
+    Refused { what: String },
     /// A program is not there; `install` is the command that brings it.
     Missing { program: String, install: String },
     /// Anything else.
@@ -25,13 +27,16 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(why) | Self::Other(why) => f.write_str(why),
-            Self::Failed { what } => write!(f, "failed: {what}"),
+            Self::Failed { what } | Self::Refused { what } => write!(f, "failed: {what}"),
             Self::Missing { program, install } => {
                 write!(f, "{program} is missing; install it with `{install}`")
             }
         }
     }
 }
+
+/// How the project's programs end when their arguments make no sense.
+pub(crate) const USAGE_CODE: i32 = 2;
 
 /// Tells the person at the terminal. stdout stays free for the program that a verb ends in.
 #[expect(clippy::print_stderr, reason = "a command for people")]
@@ -48,8 +53,10 @@ pub(crate) fn step(what: &str, command: &mut Command) -> Result<(), Failure> {
     if status.success() {
         return Ok(());
     }
-    Err(Failure::Failed {
-        what: format!("{what} ({})", shown(command)),
+    let what = format!("{what} ({})", shown(command));
+    Err(match status.code() {
+        Some(USAGE_CODE) => Failure::Refused { what },
+        _ => Failure::Failed { what },
     })
 }
 

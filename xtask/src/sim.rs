@@ -1,4 +1,4 @@
-//! The simulator: runs that failed once, then fresh seeds.
+//! The simulator: fresh seeds, and runs that failed once.
 
 use std::process::Command;
 
@@ -33,12 +33,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let simulator = programs.join("coracle-sim");
     let is_sweep = !arguments.iter().any(|word| OTHERS.contains(&word.as_str()));
     let mut sweep = with_commit(Command::new(&simulator));
-    sweep.current_dir(root()).args(arguments);
+    sweep.current_dir(root());
     if is_sweep {
-        play_corpus(&mut with_commit(Command::new(&simulator)))?;
         sweep.args(["--start", &fresh_seed().to_string()]);
     }
-    step("running the simulator", &mut sweep)
+    step("running the simulator", sweep.args(arguments))?;
+    if is_sweep {
+        play_corpus(&mut with_commit(Command::new(&simulator)))?;
+    }
+    Ok(())
 }
 
 /// What `test` does: the corpus, and a few minutes of seeds that nobody has seen, each run twice.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 pub(crate) const USAGE: &str = "\
 usage: coracle-sim [--seeds N] [--start S] [--minutes M] [--twice] [--marks] [--keep-going]
+                   [--tapes DIR]
        coracle-sim --seed X [--trace] [--twice] [--events FILE]
        coracle-sim --seed X --history FILE
        coracle-sim --minimise X [--corpus DIR]
@@ -18,6 +19,8 @@ usage: coracle-sim [--seeds N] [--start S] [--minutes M] [--twice] [--marks] [--
   --twice         run every seed twice and compare the two event by event
   --marks         fail if a situation of src/marks.rs was never reached
   --keep-going    go on after a seed that fails, and name all of them at the end
+  --tapes DIR     where the tape of a seed that fails goes (tests/sim/corpus); a sweep that does
+                  not keep going makes the run smaller, and shows the tape and its last events
   --seed X        one seed
   --trace         print one line per event
   --history FILE  write what the clients of the seed saw to FILE, for coracle-check
@@ -57,17 +60,18 @@ const VERBS: [(&str, &[&str]); 5] = [
 ];
 
 /// What may be said of a sweep.
-const SWEEP: [&str; 6] = [
+const SWEEP: [&str; 7] = [
     "--seeds",
     "--start",
     "--minutes",
     "--twice",
     "--marks",
     "--keep-going",
+    "--tapes",
 ];
 
 /// Words that are followed by a value.
-const VALUED: [&str; 9] = [
+const VALUED: [&str; 10] = [
     "--seed",
     "--seeds",
     "--start",
@@ -77,6 +81,7 @@ const VALUED: [&str; 9] = [
     "--minimise",
     "--tape",
     "--corpus",
+    "--tapes",
 ];
 
 /// What is to be done.
@@ -112,6 +117,7 @@ pub(crate) struct Sweep {
     pub(crate) twice: bool,
     pub(crate) marks: bool,
     pub(crate) keep_going: bool,
+    pub(crate) tapes: String,
 }
 
 /// One seed.
@@ -251,6 +257,7 @@ impl Given {
             twice: self.has("--twice"),
             marks: self.has("--marks"),
             keep_going: self.has("--keep-going"),
+            tapes: self.text("--tapes").unwrap_or(CORPUS.into()),
         })
     }
 

@@ -1,37 +1,34 @@
 //! `coracle-sim`: runs seeds and tapes of the simulator. See `USAGE`.
 
 #![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
     clippy::disallowed_methods,
-    reason = "a program for the terminal: data on stdout, the rest on stderr, and how long it took"
+    reason = "a program for the terminal: how long it took, and what its environment says"
 )]
 
 mod arguments;
+mod smaller;
+mod terminal;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use arguments::{Command, Seed, Sweep, USAGE, parse};
-use coracle_sim::minimise::minimise;
 use coracle_sim::plan::Storage;
 use coracle_sim::{
-    CutShort, Plan, Summary, Tape, Total, Violation, prepare, record, recorded, replay, run, speed,
+    CutShort, Plan, Summary, Tape, Total, Violation, prepare, recorded, replay, run, speed,
     survive, witness,
 };
+use terminal::{data, failed, say};
 
 /// How often a long run says how far it is.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Names the commit that is run, if whoever started this knows it.
-const COMMIT: &str = "CORACLE_COMMIT";
 
 fn main() -> ExitCode {
     let command = match parse(std::env::args().skip(1)) {
         Ok(command) => command,
         Err(error) => {
-            eprintln!("coracle-sim: {error}\n{USAGE}");
+            say(format_args!("coracle-sim: {error}\n{USAGE}"));
             return ExitCode::from(2);
         }
     };
@@ -41,13 +38,6 @@ fn main() -> ExitCode {
             failed(&line);
             ExitCode::FAILURE
         }
-    }
-}
-
-fn failed(line: &str) {
-    match std::env::var(COMMIT) {
-        Ok(commit) if !commit.is_empty() => eprintln!("FAILED {line} (at commit {commit})"),
-        _ => eprintln!("FAILED {line}"),
     }
 }
 
@@ -61,13 +51,13 @@ fn perform(command: Command) -> Result<(), String> {
     prepare(!traces);
     match command {
         Command::Help => {
-            println!("{USAGE}");
+            data(USAGE);
             Ok(())
         }
         Command::Sweep(sweep) => many(&sweep),
         Command::Seed(wanted) => one(&wanted),
         Command::History { seed, file } => save_history(seed, &file),
-        Command::Minimise { seed, corpus } => smaller(seed, &corpus),
+        Command::Minimise { seed, corpus } => smaller::keep(seed, &corpus).map(drop),
         Command::Tape { file, trace } => play(Path::new(&file), trace),
         Command::Corpus(folder) => play_all(Path::new(&folder)),
         Command::Speed => measure(),
@@ -77,15 +67,15 @@ fn perform(command: Command) -> Result<(), String> {
 fn one(wanted: &Seed) -> Result<(), String> {
     let Seed { seed, trace, .. } = *wanted;
     if trace {
-        println!("{:#?}", Plan::of(seed));
+        data(format_args!("{:#?}", Plan::of(seed)));
     }
     if let Some(file) = &wanted.events {
         let (_, lines) = survive(move || witness(Plan::of(seed))).map_err(of_seed(seed))?;
         std::fs::write(file, lines).map_err(|error| format!("{file}: {error}"))?;
     }
     match attempt(seed, trace, wanted.twice)? {
-        Ok(summary) => println!("seed {seed}: {summary:#?}"),
-        Err(cut_short) => println!("seed {seed}: {cut_short}"),
+        Ok(summary) => data(format_args!("seed {seed}: {summary:#?}")),
+        Err(cut_short) => data(format_args!("seed {seed}: {cut_short}")),
     }
     Ok(())
 }
@@ -102,7 +92,10 @@ fn save_history(seed: u64, path: &str) -> Result<(), String> {
     let mut file = std::io::BufWriter::new(file);
     let written = history.write(&mut file);
     written.map_err(|error| format!("{path}: {error}"))?;
-    eprintln!("{path}: {} operations", history.operations.len());
+    say(format_args!(
+        "{path}: {} operations",
+        history.operations.len()
+    ));
     outcome.map(drop).map_err(of_seed(seed))
 }
 
@@ -111,7 +104,7 @@ fn many(sweep: &Sweep) -> Result<(), String> {
     let mut total = Total::default();
     let mut violated = Vec::new();
     let mut reported = begun;
-    println!("first seed: {}", sweep.start);
+    data(format_args!("first seed: {}", sweep.start));
     for seed in sweep.start..sweep.end {
         if sweep.limit.is_some_and(|limit| begun.elapsed() > limit) {
             break;
@@ -123,18 +116,21 @@ fn many(sweep: &Sweep) -> Result<(), String> {
                 failed(&line);
                 violated.push(seed);
             }
-            Err(line) => return Err(line),
+            Err(line) => {
+                left_of(seed, &line, &sweep.tapes);
+                return Err(format!("{line}; smaller: coracle-sim --minimise {seed}"));
+            }
         }
         if reported.elapsed() > REPORT_INTERVAL {
             reported = Instant::now();
-            eprintln!("{}", total.line(begun.elapsed()));
+            say(total.line(begun.elapsed()));
         }
     }
-    println!("{}", total.line(begun.elapsed()));
-    print!("{}", total.figures());
+    data(total.line(begun.elapsed()));
+    data(total.figures().trim_end());
     let missed = total.missed();
     if !missed.is_empty() {
-        println!("marks never hit: {}", missed.join("; "));
+        data(format_args!("marks never hit: {}", missed.join("; ")));
     }
     if !violated.is_empty() {
         return Err(format!("seeds {violated:?}"));
@@ -145,6 +141,17 @@ fn many(sweep: &Sweep) -> Result<(), String> {
     match sweep.marks && !missed.is_empty() {
         true => Err(format!("{} marks were never hit", missed.len())),
         false => Ok(()),
+    }
+}
+
+/// A seed that fails in a sweep may never fail again, with other code: what is needed to look at it
+/// is made and shown at once.
+fn left_of(seed: u64, line: &str, tapes: &str) {
+    failed(line);
+    say("making it smaller, for at most some minutes");
+    let shown = smaller::keep(seed, tapes).and_then(|tape| smaller::show(&tape));
+    if let Err(why) = shown {
+        say(format_args!("there is no tape: {why}"));
     }
 }
 
@@ -179,36 +186,6 @@ fn judged(
     }
 }
 
-fn smaller(seed: u64, corpus: &str) -> Result<(), String> {
-    let (tape, violation) = survive(move || shrunken(seed)).map_err(of_seed(seed))??;
-    let path = Path::new(corpus).join(format!("seed-{seed}.tape"));
-    let head = format!("# seed {seed}: {violation}\n");
-    std::fs::write(&path, head + &tape.to_string())
-        .map_err(|error| format!("{}: {error}", path.display()))?;
-    println!("{}: {}", path.display(), size(&tape));
-    Ok(())
-}
-
-/// The smallest tape of a seed that fails as it does, and how it fails.
-fn shrunken(seed: u64) -> Result<(Tape, String), String> {
-    let (outcome, tape) = record(Plan::of(seed), false);
-    let Err(violation) = outcome else {
-        return Err(format!("seed {seed} violates nothing"));
-    };
-    eprintln!("seed {seed}: {violation}");
-    let tape = minimise(tape, &mut |tape| eprintln!("{}", size(tape)));
-    let violation = replay(&tape, false).err().map(|it| it.to_string());
-    Ok((tape, violation.unwrap_or_default()))
-}
-
-fn size(tape: &Tape) -> String {
-    let requests = tape.requests.as_ref().map(|requests| requests.len());
-    let requests = requests.map_or("all".to_owned(), |requests| requests.to_string());
-    let Plan { nodes, clients, .. } = tape.plan;
-    let attacks = tape.attacks.len();
-    format!("{attacks} faults, {requests} requests, {clients} clients, {nodes} nodes")
-}
-
 fn play(path: &Path, trace: bool) -> Result<(), String> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
@@ -217,8 +194,11 @@ fn play(path: &Path, trace: bool) -> Result<(), String> {
         format!("{name}: {violation}; replay: coracle-sim --tape {name} --trace")
     };
     match judged(move || replay(&tape, trace)).map_err(failed)? {
-        Ok(summary) => println!("{name}: {} events, {:016x}", summary.events, summary.digest),
-        Err(cut_short) => println!("{name}: {cut_short}"),
+        Ok(summary) => data(format_args!(
+            "{name}: {} events, {:016x}",
+            summary.events, summary.digest
+        )),
+        Err(cut_short) => data(format_args!("{name}: {cut_short}")),
     }
     Ok(())
 }
@@ -247,7 +227,9 @@ fn measure() -> Result<(), String> {
             Storage::Redb => summary.commits,
         };
         let rate = count as f64 / seconds;
-        println!("{storage:?}: {count} {what} in {seconds:.2} s of a core, {rate:.0} a second");
+        data(format_args!(
+            "{storage:?}: {count} {what} in {seconds:.2} s of a core, {rate:.0} a second"
+        ));
     }
     Ok(())
 }

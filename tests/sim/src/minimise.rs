@@ -11,16 +11,17 @@ const MAX_ATTEMPTS: usize = 300;
 /// Nodes of the clusters that are tried.
 const CLUSTERS: [u64; 3] = [1, 2, 3];
 
-/// A smaller tape that violates the same invariant. `tell` hears of every step.
-pub fn minimise(tape: Tape, tell: &mut dyn FnMut(&Tape)) -> Tape {
+/// A smaller tape that violates the same invariant. `tell` hears of every step; lists are made
+/// shorter while `goes_on`.
+pub fn minimise(tape: Tape, goes_on: &dyn Fn() -> bool, tell: &mut dyn FnMut(&Tape)) -> Tape {
     let mut tape = tape;
     let total = requests(&tape);
     for _ in 0..2 {
-        tape = fewer_attacks(tape);
+        tape = fewer_attacks(tape, goes_on);
         tell(&tape);
         tape = fewer_kinds(tape);
         tell(&tape);
-        tape = fewer_requests(tape, total);
+        tape = fewer_requests(tape, total, goes_on);
         tell(&tape);
         tape = smaller_cluster(tape);
         tell(&tape);
@@ -41,8 +42,8 @@ fn requests(tape: &Tape) -> u64 {
     }
 }
 
-fn fewer_attacks(tape: Tape) -> Tape {
-    let attacks = shrink(tape.attacks.clone(), &mut |attacks| {
+fn fewer_attacks(tape: Tape, goes_on: &dyn Fn() -> bool) -> Tape {
+    let attacks = shrink(tape.attacks.clone(), goes_on, &mut |attacks| {
         still_fails(&Tape {
             attacks: attacks.to_vec(),
             ..tape.clone()
@@ -51,7 +52,7 @@ fn fewer_attacks(tape: Tape) -> Tape {
     Tape { attacks, ..tape }
 }
 
-fn fewer_requests(tape: Tape, total: u64) -> Tape {
+fn fewer_requests(tape: Tape, total: u64, goes_on: &dyn Fn() -> bool) -> Tape {
     let all = match &tape.requests {
         Some(requests) => requests.iter().copied().collect(),
         None => (1..=total).collect(),
@@ -60,7 +61,7 @@ fn fewer_requests(tape: Tape, total: u64) -> Tape {
         requests: Some(requests.iter().copied().collect()),
         ..tape.clone()
     };
-    let requests = shrink(all, &mut |requests| still_fails(&with(requests)));
+    let requests = shrink(all, goes_on, &mut |requests| still_fails(&with(requests)));
     let smaller = with(&requests);
     match still_fails(&smaller) {
         true => smaller,
@@ -123,13 +124,17 @@ fn attempt(tape: Tape, change: impl FnOnce(&mut Plan)) -> Tape {
 }
 
 /// A shorter list that still fails, found by leaving out ever smaller pieces.
-fn shrink<T: Clone>(items: Vec<T>, fails: &mut dyn FnMut(&[T]) -> bool) -> Vec<T> {
+fn shrink<T: Clone>(
+    items: Vec<T>,
+    goes_on: &dyn Fn() -> bool,
+    fails: &mut dyn FnMut(&[T]) -> bool,
+) -> Vec<T> {
     let mut items = items;
     let mut piece = items.len();
     let mut attempts = 0;
     while piece > 0 && !items.is_empty() {
         let mut at = 0;
-        while at < items.len() && attempts < MAX_ATTEMPTS {
+        while at < items.len() && attempts < MAX_ATTEMPTS && goes_on() {
             let mut fewer = items.clone();
             fewer.drain(at..items.len().min(at + piece));
             attempts += 1;
@@ -155,7 +160,7 @@ mod tests {
         let runs = (0..50).map(|seed| record(Plan::of(seed), false));
         let found = runs.into_iter().find(|(outcome, _)| outcome.is_err());
         let (_, tape) = found.expect("one of the seeds finds it");
-        let small = minimise(tape.clone(), &mut |_| {});
+        let small = minimise(tape.clone(), &|| true, &mut |_| {});
         assert!(still_fails(&small), "{small}");
         planted::forget_votes(false);
         assert_eq!(small.violates, tape.violates);
@@ -170,7 +175,7 @@ mod tests {
     fn only_what_is_needed_to_fail_is_left() {
         let needed = [17, 40, 41];
         let mut runs = 0;
-        let left = shrink((0..100).collect(), &mut |items| {
+        let left = shrink((0..100).collect(), &|| true, &mut |items| {
             runs += 1;
             needed.iter().all(|item| items.contains(item))
         });
