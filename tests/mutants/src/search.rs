@@ -38,13 +38,12 @@ impl Search {
             | M::LeaseOfPausedClock
             | M::PromiseBroken
             | M::TimeoutNowOfOldTerm => Shape::Leases,
-            // Whoever joins has nothing that matches.
-            M::NextAtMatch => Shape::Members,
+            // Whoever joins has nothing that matches, and may be a witness.
+            M::NextAtMatch | M::WitnessFirst => Shape::Members,
             M::CheckQuorumNever | M::ReadStaleEcho | M::ReadWithoutRound => Shape::Deposed,
-            M::SnapshotKeepsConfiguration | M::SnapshotKeepsTail | M::SnapshotNotVerified => {
-                Shape::Snapshots
-            }
-            M::ReadBeforeApplied | M::ReadBeforeOwnCommit | M::WitnessFirst => Shape::Any,
+            M::SnapshotKeepsConfiguration | M::SnapshotNotVerified => Shape::Snapshots,
+            M::SnapshotKeepsTail => Shape::Tails,
+            M::ReadBeforeApplied | M::ReadBeforeOwnCommit => Shape::Any,
             _ => match mutant.area() {
                 Area::Election | Area::Replication => Shape::Forks,
                 Area::Reads => Shape::Deposed,
@@ -97,6 +96,7 @@ impl fmt::Display for Search {
             Self::Simulator(Shape::Leases) => "simulator: leases",
             Self::Simulator(Shape::Members) => "simulator: members",
             Self::Simulator(Shape::Snapshots) => "simulator: snapshots",
+            Self::Simulator(Shape::Tails) => "simulator: leaders with a tail",
             Self::Redb => "simulator: production log",
             Self::Storage => "log against a model",
             Self::Wire => "frames and loopback",

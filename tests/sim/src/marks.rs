@@ -38,6 +38,7 @@ pub const MARKS: &[&str] = &[
     "quorum lost and refused",
     "replicas removed",
     "snapshot arrived from a deposed leader",
+    "snapshot in the place of a longer log",
     "snapshot lost to a lying sync",
     "snapshots exported",
     "snapshots fetched",

@@ -13,6 +13,9 @@ pub const MS: u64 = 1_000_000;
 /// One seed in so many is a [duel](Plan::duel), one a [churn](Plan::churn), one a [rot](Plan::rot).
 const SPECIAL_EVERY: u64 = 8;
 
+/// One seed in so many is a [relapse](Plan::relapse).
+const RELAPSE_EVERY: u64 = 32;
+
 /// In so many of a thousand rots any disk may be damaged, so that most of them often are.
 const ALL_ROT_PER_MILLE: u64 = 250;
 
@@ -139,6 +142,7 @@ impl Plan {
             3 => plan.churn(),
             5 => plan.rot(),
             7 => plan.duel(),
+            1 if seed % RELAPSE_EVERY == 1 => plan.relapse(),
             _ => plan,
         }
     }
@@ -165,6 +169,41 @@ impl Plan {
                 election_timeout: 150,
                 heartbeat_interval: 15,
                 max_append_entries: 1,
+                ..self.settings
+            },
+            ..self
+        }
+    }
+
+    /// Leaders that are cut off with an entry of each client that nobody else has, and come back when the
+    /// next one has a snapshot already, but not yet as many entries.
+    #[must_use]
+    pub fn relapse(self) -> Self {
+        Self {
+            nodes: 3,
+            spares: 0,
+            groups: 1,
+            clients: 12,
+            storage: Storage::Memory,
+            safety: 10_000 * MS,
+            faults: Faults {
+                partition: true,
+                ..Faults::default()
+            },
+            fault_interval: 225 * MS,
+            atlas: Atlas::default(),
+            network_latency: 2 * MS,
+            disk_latency: MS,
+            settings: Settings {
+                election_timeout: 150,
+                heartbeat_interval: 15,
+                clock_drift: 18,
+                max_group_commands: 1,
+                max_queued_commands: 256,
+                max_inflight_groups: 256,
+                max_uncommitted_bytes: 1 << 20,
+                checkpoint_entries: 1,
+                retained_entries: 0,
                 ..self.settings
             },
             ..self

@@ -21,6 +21,9 @@ pub enum Shape {
     Members,
     /// Followers that need snapshots, and restart.
     Snapshots,
+    /// Leaders that are cut off with much that nobody else has, and come back before the next one has as
+    /// much, and a snapshot.
+    Tails,
 }
 
 /// Long enough for dozens of faults, nanoseconds.
@@ -44,6 +47,7 @@ impl Shape {
             Self::Leases => leases(deposed(plan)),
             Self::Members => members(plan),
             Self::Snapshots => snapshots(plan),
+            Self::Tails => plan.relapse(),
         }
     }
 }
@@ -139,18 +143,9 @@ fn members(plan: Plan) -> Plan {
 
 fn snapshots(plan: Plan) -> Plan {
     let mut plan = forks(plan);
-    // Whoever is deposed has an entry of each client, more than the next leader needs for a snapshot.
-    plan.clients = 12;
-    plan.traps = 0;
-    plan.settings.max_group_commands = 1;
-    plan.settings.max_queued_commands = 256;
-    plan.settings.max_inflight_groups = 256;
-    plan.settings.max_uncommitted_bytes = 1 << 20;
-    plan.settings.checkpoint_entries = 1;
+    plan.settings.checkpoint_entries = 6;
     plan.settings.retained_entries = 0;
-    plan.settings.max_append_entries = 8;
-    plan.settings.max_inflight_appends = 32;
-    plan.settings.max_inflight_bytes = 1 << 20;
+    plan.settings.max_append_entries = 1;
     plan.faults.transfer = true;
     plan.faults.members = plan.seed % 4 == 1;
     plan.spares = if plan.faults.members { 1 } else { 0 };

@@ -73,7 +73,7 @@ impl<'a> Count<'a> {
         let later = later.filter(|later| later.index > id.index);
         let first = membership.at(id.index).cloned();
         Self {
-            configurations: first.into_iter().chain(later).collect(),
+            configurations: first.into_iter().chain(later.cloned()).collect(),
             shadows,
         }
     }

@@ -225,6 +225,13 @@ impl Invariants {
         }
     }
 
+    /// Last index of the log that a node asked for.
+    pub fn last_index(&self, group: GroupId, at: NodeId) -> Index {
+        let group = self.groups.get(&group);
+        let shadow = group.and_then(|group| group.shadows.get(&at));
+        shadow.map_or(0, |shadow| shadow.asked.last().index)
+    }
+
     /// A node stopped; these writes may or may not be durable.
     pub fn crashed(&mut self, at: NodeId, writes: &[Write]) {
         for (id, group) in &mut self.groups {
@@ -525,10 +532,10 @@ impl GroupInvariants {
         let Some(leader) = leader.filter(|leader| leader.node == at) else {
             return Ok(());
         };
-        let before = log.configurations().take_while(|it| it.index < index);
+        let mut before = log.configurations().rev().filter(|it| it.index < index);
         let before = before
-            .last()
-            .or_else(|| self.membership.at(log.floor.index).cloned());
+            .next()
+            .or_else(|| self.membership.at(log.floor.index));
         let Some(before) = before else {
             return Ok(());
         };
@@ -544,7 +551,7 @@ impl GroupInvariants {
             .chain(last)
             .filter(|needed| needed.index > known);
         needed
-            .try_for_each(|needed| membership::added(leader, index, needed, &before, &self.shadows))
+            .try_for_each(|needed| membership::added(leader, index, needed, before, &self.shadows))
     }
 
     /// A node wants a term written, that was `before`, and perhaps a vote for itself in it.
@@ -593,5 +600,5 @@ fn counts(
 fn in_force(shadow: &Shadow, membership: &Membership) -> Option<Configuration> {
     let log = &shadow.asked;
     let committed = || membership.at(log.floor.index).cloned();
-    log.configurations().last().or_else(committed)
+    log.configurations().next_back().cloned().or_else(committed)
 }

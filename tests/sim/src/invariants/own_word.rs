@@ -64,7 +64,7 @@ impl OwnWord {
             return Ok(());
         }
         let written = log.configuration();
-        if written != *said {
+        if written != said {
             return violated(
                 NAME,
                 format!("{own} says that its members are {said}, its log says {written}"),

@@ -20,6 +20,8 @@ pub(super) struct Image {
     pub(super) entries: VecDeque<Entry>,
     /// In which term of this replica each of them was written.
     sources: VecDeque<Term>,
+    /// Those of them that are configurations.
+    configurations: VecDeque<Configuration>,
 }
 
 /// Two images: what is durable, and what will be once everything asked for is done.
@@ -78,14 +80,13 @@ impl Image {
     }
 
     /// The configurations in the log above the floor.
-    pub(super) fn configurations(&self) -> impl Iterator<Item = Configuration> {
-        self.entries.iter().filter_map(configuration)
+    pub(super) fn configurations(&self) -> impl DoubleEndedIterator<Item = &Configuration> {
+        self.configurations.iter()
     }
 
     /// The configuration in force, committed or not.
-    pub(super) fn configuration(&self) -> Configuration {
-        let last = self.configurations().last();
-        last.unwrap_or_else(|| self.configuration.clone())
+    pub(super) fn configuration(&self) -> &Configuration {
+        self.configurations.back().unwrap_or(&self.configuration)
     }
 
     pub(super) fn write(&mut self, kind: &WriteKind) {
@@ -106,11 +107,10 @@ impl Image {
             } => {
                 self.hard_state = hard_state.unwrap_or(self.hard_state);
                 for entry in entries {
-                    let at = entry.index.saturating_sub(self.floor.index + 1);
-                    self.entries.truncate(at as usize);
+                    self.truncate(entry.index);
                     self.entries.push_back(entry.clone());
-                    self.sources.truncate(at as usize);
                     self.sources.push_back(self.hard_state.term);
+                    self.configurations.extend(configuration(entry));
                 }
             }
             WriteKind::Compact { floor } => {
@@ -124,8 +124,7 @@ impl Image {
                 self.hard_state = hard_state.unwrap_or(self.hard_state);
                 self.rise(floor);
                 if *truncate {
-                    self.entries.clear();
-                    self.sources.clear();
+                    self.truncate(0);
                 }
             }
             WriteKind::Applied { .. } => {}
@@ -133,11 +132,24 @@ impl Image {
         }
     }
 
+    /// Drops `from` and everything after it.
+    fn truncate(&mut self, from: Index) {
+        let at = from.saturating_sub(self.floor.index + 1) as usize;
+        self.entries.truncate(at);
+        self.sources.truncate(at);
+        let keep = self.configurations.partition_point(|it| it.index < from);
+        self.configurations.truncate(keep);
+    }
+
     fn rise(&mut self, floor: &Floor) {
         let gone = floor.last.index.saturating_sub(self.floor.index) as usize;
         let gone = gone.min(self.entries.len());
         self.entries.drain(..gone);
         self.sources.drain(..gone);
+        let covered = self
+            .configurations
+            .partition_point(|it| it.index <= floor.last.index);
+        self.configurations.drain(..covered);
         self.floor = floor.last;
         self.configuration = floor.configuration.clone();
         self.snapshot = floor.snapshot.as_ref().map_or(self.snapshot, |s| s.last);

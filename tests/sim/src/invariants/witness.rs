@@ -128,7 +128,7 @@ impl Witness {
             .at(committed)
             .cloned()
             .into_iter()
-            .chain(above)
+            .chain(above.cloned())
             .collect()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use coracle_driver::fsm::WorkerState;
 use coracle_driver::task::{Answer, Report, Task, Ticket};
-use coracle_driver::{Event, Outbox, SnapshotRef, Snapshots, Write};
+use coracle_driver::{Event, Outbox, SnapshotRef, Snapshots, Write, WriteKind};
 use coracle_proto::{Configuration, Envelope, GroupId, Instant, LogId, NodeId};
 
 use super::transfer::Transfer;
@@ -126,6 +126,11 @@ impl World {
         for write in &out.writes {
             let text = || format!("{node} writes {write:?}");
             self.trace.note(self.now, (4, node, write.id), text);
+            if let WriteKind::Install { floor, .. } = &write.kind
+                && self.invariants.last_index(write.group, node) > floor.last.index
+            {
+                self.count("snapshot in the place of a longer log");
+            }
             self.invariants.written(node, write)?;
         }
         for change in &out.leadership {
