@@ -24,7 +24,7 @@ use crate::run::{Run, plugin};
 use crate::scenario::Scenario;
 use crate::timeline::Timeline;
 use crate::verdict::{
-    self, CHAINS, FAILED, FINAL, HISTORIES, Last, PASSED, SKIPPED, TRACES, VERDICT, Verdict,
+    self, CHAINS, FAILED, FINAL, HISTORIES, Last, PASSED, READER, SKIPPED, TRACES, VERDICT, Verdict,
 };
 use crate::watch::Watch;
 
@@ -39,9 +39,6 @@ const PAGE_BYTES: usize = 200_000;
 
 /// Bytes that a key takes in it beside its value.
 const KEY_BYTES: usize = 64;
-
-/// The client that reads everything in the end; a load has fewer.
-const READER: u64 = 1_000;
 
 /// The file of its history.
 const THE_END: &str = "the-end.ndjson";

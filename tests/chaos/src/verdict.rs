@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-use coracle_history::{History, Report};
+use coracle_history::{Action, History, ReadKind, Report};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -55,6 +55,10 @@ pub(crate) const PASSED: &str = "passed";
 pub(crate) const FAILED: &str = "failed";
 /// The result of a run that this machine does not allow.
 pub(crate) const SKIPPED: &str = "skipped";
+/// The client that reads everything in the end; a load has fewer.
+pub(crate) const READER: u64 = 1_000;
+/// So many operations of a kind, and not one answered: nothing was tested by them.
+const MANY: u64 = 20;
 /// How the nodes were in the end.
 pub(crate) const FINAL: &str = "final.json";
 
@@ -113,6 +117,7 @@ pub(crate) fn judge(folder: &Path, whole: bool) -> Result<Verdict, Failure> {
     }
     if whole {
         lacks.extend(empty(&manifest, &verdict, &operations));
+        lacks.extend(unanswered(&history));
     }
     if lacks.is_empty() {
         return Ok(verdict);
@@ -140,6 +145,33 @@ fn empty(
         lacks.push("no core has done anything".to_owned());
     }
     lacks
+}
+
+/// Kinds of operations that clients have asked for again and again, and never with an answer.
+fn unanswered(history: &History) -> Vec<String> {
+    let mut kinds: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    let of_load = history.operations.iter();
+    for operation in of_load.filter(|operation| operation.client != READER) {
+        let (asked, answered) = kinds.entry(kind(&operation.action)).or_default();
+        *asked += 1;
+        *answered += u64::from(!operation.replies.is_empty());
+    }
+    let never = kinds
+        .iter()
+        .filter(|(_, (asked, answered))| *asked >= MANY && *answered == 0);
+    never
+        .map(|(kind, (asked, _))| format!("{asked} times {kind} was asked for and never answered"))
+        .collect()
+}
+
+fn kind(action: &Action) -> &'static str {
+    match action {
+        Action::Read(ReadKind::Linearizable) => "a linearizable read",
+        Action::Read(ReadKind::Lease) => "a lease read",
+        Action::Read(ReadKind::Stale { .. }) => "a stale read",
+        Action::Cas { .. } => "a comparing write",
+        _ => "a write",
+    }
 }
 
 /// The histories of all clients as one.
@@ -265,7 +297,7 @@ fn traces(folder: &Path, verdict: &mut Verdict) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use coracle_history::{Action, Outcome, ReadKind, Recorder};
+    use coracle_history::{Outcome, Recorder};
     use tempfile::TempDir;
 
     use super::*;
@@ -446,6 +478,27 @@ mod tests {
         let endless = folder(&[head(1, "x"), head(2, "x")], &[], right());
         let failure = check(endless.path()).unwrap_err().to_string();
         assert!(failure.contains("no node has an end"), "{failure}");
+    }
+
+    #[test]
+    fn a_kind_of_operation_that_was_never_answered_is_named() {
+        let mut client = Recorder::new(1);
+        let mut reader = Recorder::new(READER);
+        for at in 0..MANY {
+            let lease = Action::Read(ReadKind::Lease);
+            client.invoke(at, "kv", "a", lease.clone(), None);
+            let id = reader.invoke(at, "kv", "a", lease, None);
+            reader.answered(id, at + 1, 1, Outcome::Missing);
+        }
+        let mut history = History {
+            operations: client.into_operations(),
+            ..History::default()
+        };
+        history.operations.extend(reader.into_operations());
+        let never = "20 times a lease read was asked for and never answered";
+        assert_eq!(unanswered(&history), [never]);
+        history.operations.remove(0);
+        assert_eq!(unanswered(&history), Vec::<String>::new());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::scenario::{Scenario, USUAL};
 
 pub(super) const CHURN: Scenario = Scenario {
     name: "churn",
-    about: "nodes join, replace others or leave, while whoever leads is killed",
+    about: "nodes join, replace others or leave, while whoever leads, or another, is killed",
     nodes_at_most: 12,
     faults,
     ..USUAL
@@ -33,12 +33,20 @@ fn faults(run: &mut Run) -> Result<(), Failure> {
         };
         run.timeline.note("change of members", &command.join(" "));
         let mut asked = run.beside(&command)?;
-        if run.rng.chance(60) {
+        // At least once in a run.
+        if round == 0 || run.rng.chance(60) {
             let leader = run.leader()?;
-            if leader != old {
-                run.kill(leader)?;
+            let other = || {
+                run.cluster
+                    .running()
+                    .into_iter()
+                    .find(|id| ![old, new].contains(id))
+            };
+            let victim = if leader == old { other() } else { Some(leader) };
+            if let Some(victim) = victim {
+                run.kill(victim)?;
                 run.writes(1)?;
-                run.start(leader)?;
+                run.start(victim)?;
             }
         }
         run.eventually("the change of members", |run| {
