@@ -1,4 +1,9 @@
-//! `fuzz [TARGET] [--minutes M]`.
+//! `fuzz [TARGET] [--engine ENGINE] [--minutes M | --seconds S]`.
+
+pub(crate) mod coverage;
+mod libfuzzer;
+
+use std::time::Duration;
 
 use crate::{
     runs::{Failure, step},
@@ -6,46 +11,66 @@ use crate::{
 };
 
 /// How long each target runs if nothing is said.
-const MINUTES: u64 = 1;
+const USUAL: Duration = Duration::from_secs(60);
+
+/// How long it may run at most.
+const MOST_SECONDS: u64 = 24 * 60 * 60;
 
 /// More than any run gets to: time ends it.
 const ITERATIONS: &str = "1000000000000";
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
-    let Asked { target, minutes } = asked(arguments)?;
-    let what = match &target {
-        Some(target) => format!("fuzzing `{target}`, {minutes} min each"),
-        None => format!("fuzzing every target, {minutes} min each"),
+    let asked = asked(arguments)?;
+    match asked.engine {
+        Engine::Random => at_random(&asked),
+        Engine::Libfuzzer => libfuzzer::run(asked.target.as_deref(), asked.time),
+    }
+}
+
+fn at_random(asked: &Asked) -> Result<(), Failure> {
+    let Asked { target, time, .. } = asked;
+    let seconds = time.as_secs();
+    let what = match target {
+        Some(target) => format!("fuzzing `{target}`, {seconds} s each"),
+        None => format!("fuzzing every target, {seconds} s each"),
     };
     let mut command = cargo("test --release -p coracle-fuzz --test fuzz");
     command
         .args(target)
         .args(["--", "--nocapture"])
         .env("BOLERO_RANDOM_ITERATIONS", ITERATIONS)
-        .env("BOLERO_RANDOM_TEST_TIME_MS", (minutes * 60_000).to_string());
+        .env("BOLERO_RANDOM_TEST_TIME_MS", time.as_millis().to_string());
     step(&what, &mut command)
+}
+
+/// Who draws the tapes.
+#[derive(Debug, PartialEq, Eq)]
+enum Engine {
+    /// Chance alone.
+    Random,
+    /// Whatever reaches code that none before has reached is kept, and changed further.
+    Libfuzzer,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
     target: Option<String>,
-    minutes: u64,
+    engine: Engine,
+    time: Duration,
 }
 
 fn asked(arguments: &[String]) -> Result<Asked, Failure> {
     let mut asked = Asked {
         target: None,
-        minutes: MINUTES,
+        engine: Engine::Random,
+        time: USUAL,
     };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--minutes" => {
-                let minutes = words.next().and_then(|number| number.parse().ok());
-                asked.minutes = minutes
-                    .filter(|minutes| (1..=1440).contains(minutes))
-                    .ok_or_else(|| Failure::Usage("`--minutes` wants 1 to 1440".into()))?;
-            }
+            "--engine" => asked.engine = engine(words.next())?,
+            "--minutes" => asked.time = time(word, 60, words.next())?,
+            "--seconds" => asked.time = time(word, 1, words.next())?,
             flag if flag.starts_with('-') => {
                 return Err(Failure::Usage(format!("`fuzz` has no `{flag}`")));
             }
@@ -60,6 +85,24 @@ fn asked(arguments: &[String]) -> Result<Asked, Failure> {
     Ok(asked)
 }
 
+fn engine(name: Option<&String>) -> Result<Engine, Failure> {
+    match name.map(String::as_str) {
+        Some("random") => Ok(Engine::Random),
+        Some("libfuzzer") => Ok(Engine::Libfuzzer),
+        _ => Err(Failure::Usage(
+            "`--engine` wants `random` or `libfuzzer`".into(),
+        )),
+    }
+}
+
+fn time(flag: &str, unit: u64, number: Option<&String>) -> Result<Duration, Failure> {
+    let most = MOST_SECONDS / unit;
+    let number: Option<u64> = number.and_then(|number| number.parse().ok());
+    let number = number.filter(|number| (1..=most).contains(number));
+    let number = number.ok_or_else(|| Failure::Usage(format!("`{flag}` wants 1 to {most}")))?;
+    Ok(Duration::from_secs(number * unit))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,19 +112,32 @@ mod tests {
     }
 
     #[test]
-    fn target_and_minutes_come_in_any_order() {
+    fn target_engine_and_time_come_in_any_order() {
         let wanted = Asked {
             target: Some("transport".into()),
-            minutes: 5,
+            engine: Engine::Libfuzzer,
+            time: Duration::from_secs(300),
         };
-        for line in ["transport --minutes 5", "--minutes 5 transport"] {
+        for line in [
+            "transport --minutes 5 --engine libfuzzer",
+            "--engine libfuzzer --seconds 300 transport",
+        ] {
             assert_eq!(asked(&words(line)).expect("is understood"), wanted);
         }
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for line in ["--minutes", "--minutes 0", "--minutes x", "--fast", "a b"] {
+        for line in [
+            "--minutes",
+            "--minutes 0",
+            "--minutes 1441",
+            "--seconds x",
+            "--engine afl",
+            "--engine",
+            "--fast",
+            "a b",
+        ] {
             assert!(
                 matches!(asked(&words(line)), Err(Failure::Usage(_))),
                 "{line}"

@@ -31,8 +31,9 @@ const USAGE: &str = "usage: cargo xtask VERB
                               real faults on real processes; arguments go to `coracle-chaos`
   failpoints [--all] [--seed S] [--verbose] ...
                               nodes that fail at places in their code; arguments go to `coracle-chaos`
-  fuzz [TARGET] [--minutes M] look for inputs that break a decoder, optimised; all targets or those
-                              whose name holds TARGET
+  fuzz [TARGET] [--engine libfuzzer] [--minutes M | --seconds S]
+                              look for inputs that break a decoder, optimised; all targets or those
+                              whose name holds TARGET, at random or guided by coverage
   model [SLICE ...]           search slices of what the core can do to their end; --list names them
   mutants [--quarter] [--mutant NAME] [--seeds N] [-o json] [--list]
                               switch deliberate bugs on, and see whether the tests notice
@@ -41,6 +42,9 @@ const USAGE: &str = "usage: cargo xtask VERB
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(ended) = fuzz::coverage::as_rustc(&arguments) {
+        return ended;
+    }
     let (verb, rest) = match arguments.split_first() {
         Some((verb, rest)) => (verb.as_str(), rest),
         None => ("help", &[][..]),

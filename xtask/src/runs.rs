@@ -82,6 +82,7 @@ pub(crate) fn not_started(command: &Command, error: &io::Error) -> Failure {
     }
     let install = match program.as_str() {
         "rustup" => "apt-get install rustup",
+        "c++" => "apt-get install g++",
         "cargo-deny" => "cargo install --locked cargo-deny",
         _ => "rustup toolchain install",
     };

@@ -49,7 +49,7 @@ pub(crate) fn target_folder() -> Result<PathBuf, Failure> {
 }
 
 /// The first text of that name. A path that needs escapes other than these is not one of ours.
-fn json_text(json: &str, name: &str) -> Option<String> {
+pub(crate) fn json_text(json: &str, name: &str) -> Option<String> {
     let (_, after) = json.split_once(&format!("\"{name}\":\""))?;
     let mut text = String::new();
     let mut letters = after.chars();

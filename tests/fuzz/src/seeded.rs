@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 const SEED: &str = "CORACLE_FUZZ_SEED";
 
 /// Set where an engine of bolero draws tapes for as long as it is asked to.
-const ENGINE: &str = "BOLERO_RANDOM_ITERATIONS";
+const ENGINES: [&str; 2] = ["BOLERO_RANDOM_ITERATIONS", "BOLERO_LIBFUZZER_ARGS"];
 
 /// Gives `target` so many tapes of at most so many bytes; none if bolero draws them.
 ///
@@ -15,7 +15,7 @@ const ENGINE: &str = "BOLERO_RANDOM_ITERATIONS";
 /// As the target does; the tape is printed first.
 #[expect(clippy::print_stdout, reason = "a test's report")]
 pub fn seeded(tapes: u64, most_bytes: usize, target: impl Fn(&[u8])) {
-    if std::env::var_os(ENGINE).is_some() {
+    if ENGINES.iter().any(|it| std::env::var_os(it).is_some()) {
         return;
     }
     let seed = std::env::var(SEED).map_or(0, |digits| {
