@@ -5,8 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use coracle_driver::{Event, Outbox, Recovered, Tracer};
-use coracle_proto::NodeId;
+use coracle_driver::{Event, NodeConfig, Outbox, Recovered, Tracer};
 use tracing::error;
 
 /// A file that lines are appended to, over all lives of the node. They are handed to the kernel
@@ -23,7 +22,11 @@ pub(super) struct EventTrace {
 
 impl EventTrace {
     /// Goes on with the file of an earlier life, or begins one.
-    pub(super) fn open(path: &Path, node: NodeId, recovered: &Recovered) -> io::Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        config: &NodeConfig,
+        recovered: &Recovered,
+    ) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let options = options.read(true).append(true).create(true);
         let mut file = options.open(path)?;
@@ -33,7 +36,7 @@ impl EventTrace {
         file.seek(SeekFrom::End(0))?;
         let mut trace = Self {
             file,
-            tracer: Tracer::new(node, lines),
+            tracer: Tracer::new(config, lines),
             lines: String::new(),
             failed: false,
         };
@@ -83,6 +86,8 @@ fn whole_lines(file: &File) -> io::Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use coracle_proto::NodeId;
+
     use super::*;
 
     fn sequence(line: &str) -> u64 {
@@ -94,12 +99,13 @@ mod tests {
     fn a_later_life_goes_on_after_the_last_whole_line() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("n1.ndjson");
+        let config = NodeConfig::new(NodeId(1));
         for _ in 0..2 {
-            EventTrace::open(&path, NodeId(1), &Recovered::default()).expect("a file");
+            EventTrace::open(&path, &config, &Recovered::default()).expect("a file");
             let mut file = OpenOptions::new().append(true).open(&path).expect("a file");
             file.write_all(b"{\"cut o").expect("a write");
         }
-        EventTrace::open(&path, NodeId(1), &Recovered::default()).expect("a file");
+        EventTrace::open(&path, &config, &Recovered::default()).expect("a file");
 
         let text = std::fs::read_to_string(&path).expect("text");
         let numbers: Vec<u64> = text.lines().map(sequence).collect();

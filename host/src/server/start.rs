@@ -384,8 +384,9 @@ fn assemble(
     let clock = Clock::start();
     let mut seed = [0; 8];
     fill_random(&mut seed)?;
+    let config = node_config(&current);
     let node = Node::new(
-        node_config(&current),
+        config.clone(),
         &recovered,
         log,
         Box::new(SystemEntropy::open()?),
@@ -394,7 +395,7 @@ fn assemble(
     );
     let trace = shell.config.trace_events.as_ref();
     let trace = trace.map(|path| {
-        let trace = EventTrace::open(path, shell.node, &recovered);
+        let trace = EventTrace::open(path, &config, &recovered);
         trace.with_context(|| format!("cannot write events to {}", path.display()))
     });
     let trace = trace.transpose()?;

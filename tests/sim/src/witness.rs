@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coracle_driver::{Event, Outbox, Recovered, Tracer};
+use coracle_driver::{Event, NodeConfig, Outbox, Recovered, Tracer};
 use coracle_proto::NodeId;
 
 /// The traces of all nodes, in the order in which things happened.
@@ -13,24 +13,22 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    pub(crate) fn started(&mut self, node: NodeId, recovered: &Recovered) {
-        let (tracer, lines) = self.of(node);
-        tracer.started(recovered, lines);
+    pub(crate) fn started(&mut self, config: &NodeConfig, recovered: &Recovered) {
+        let tracer = self.tracers.entry(config.id);
+        let tracer = tracer.or_insert_with(|| Tracer::new(config, 0));
+        tracer.started(recovered, &mut self.lines);
     }
 
     pub(crate) fn takes(&mut self, node: NodeId, events: &[Event]) {
-        let (tracer, lines) = self.of(node);
-        events.iter().for_each(|event| tracer.takes(event, lines));
+        if let Some(tracer) = self.tracers.get_mut(&node) {
+            let lines = &mut self.lines;
+            events.iter().for_each(|event| tracer.takes(event, lines));
+        }
     }
 
     pub(crate) fn turned(&mut self, node: NodeId, outbox: &Outbox) {
-        let (tracer, lines) = self.of(node);
-        tracer.turned(outbox, lines);
-    }
-
-    fn of(&mut self, node: NodeId) -> (&mut Tracer, &mut String) {
-        let tracer = self.tracers.entry(node);
-        let tracer = tracer.or_insert_with(|| Tracer::new(node, 0));
-        (tracer, &mut self.lines)
+        if let Some(tracer) = self.tracers.get_mut(&node) {
+            tracer.turned(outbox, &mut self.lines);
+        }
     }
 }

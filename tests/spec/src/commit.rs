@@ -28,6 +28,7 @@ impl Spec {
             return contradiction(format!("{id} commits {own}, but {theirs} is committed"));
         }
         self.replica_mut(id).commit = index;
+        self.reads.commits(index);
         Ok(())
     }
 
@@ -66,6 +67,7 @@ impl Spec {
         let replica = self.replica_mut(id);
         replica.ask(Some(write), Delta::Install(hard_state, covered));
         replica.commit = last.index;
+        self.reads.commits(last.index);
         Ok(())
     }
 

@@ -27,7 +27,11 @@ pub struct Event {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
     /// The process starts; a `start` follows for every group it found.
-    Boot,
+    Boot {
+        /// Its replicas ask for pre-votes before they campaign.
+        #[serde(default)]
+        pre_vote: bool,
+    },
     /// What it found of a group.
     Start {
         /// Index of the entry that added this replica.
@@ -111,6 +115,117 @@ pub enum What {
         /// The index.
         index: Index,
     },
+    /// The replica that led does not lead any more.
+    StepsDown,
+    /// A question leaves: would you vote for me?
+    AsksPreVote {
+        /// The term that would be campaigned in.
+        term: Term,
+        /// The last entry that the candidate has.
+        last: LogId,
+    },
+    /// Such a question arrives.
+    HearsPreVote {
+        /// The term that would be campaigned in.
+        term: Term,
+        /// The candidate.
+        by: ReplicaId,
+    },
+    /// The answer leaves that it would.
+    GrantsPreVote {
+        /// The term that would be campaigned in.
+        term: Term,
+        /// The candidate.
+        to: ReplicaId,
+    },
+    /// The leader tells somebody to campaign at once.
+    HandsOver {
+        /// The leader's term.
+        term: Term,
+        /// Whom.
+        to: ReplicaId,
+    },
+    /// A client asks for a linearizable read point.
+    Reads {
+        /// The node's name for it, in `read_point` again.
+        ticket: u64,
+        /// A lease will do.
+        #[serde(default)]
+        lease: bool,
+    },
+    /// The client gets it.
+    ReadPoint {
+        /// The node's name for it.
+        ticket: u64,
+        /// What the answer has applied at least.
+        index: Index,
+    },
+    /// The first heartbeat of a round leaves.
+    Round {
+        /// The leader's term.
+        term: Term,
+        /// The leader's count.
+        round: u64,
+    },
+    /// The answer to a heartbeat of a round leaves.
+    Echoes {
+        /// The leader's term.
+        term: Term,
+        /// The leader.
+        to: ReplicaId,
+        /// The leader's count.
+        round: u64,
+        /// With it the promise to elect nobody else for a while.
+        #[serde(default)]
+        promised: bool,
+    },
+    /// A question leaves for whoever is taken for the leader: what is a read point?
+    Asks {
+        /// Who is asked.
+        to: ReplicaId,
+        /// The asker's count.
+        round: u64,
+    },
+    /// Such a question arrives.
+    HearsQuestion {
+        /// Who asks.
+        by: ReplicaId,
+        /// The asker's count.
+        round: u64,
+        /// A lease will do.
+        #[serde(default)]
+        lease: bool,
+    },
+    /// The answer leaves.
+    Tells {
+        /// The leader's term.
+        term: Term,
+        /// Who asked.
+        to: ReplicaId,
+        /// The asker's count.
+        round: u64,
+        /// The read point.
+        index: Index,
+    },
+}
+
+impl What {
+    /// Whether only a replica that exists does this. What is said may leave a node together with
+    /// the end of whoever says it, and what is asked may come for somebody who is not there.
+    pub(crate) fn is_of_a_member(&self) -> bool {
+        matches!(
+            self,
+            Self::Write { .. }
+                | Self::Install { .. }
+                | Self::Compact { .. }
+                | Self::Remove { .. }
+                | Self::Durable { .. }
+                | Self::Leads { .. }
+                | Self::Grants { .. }
+                | Self::Acknowledges { .. }
+                | Self::Commit { .. }
+        )
+    }
 }
 
 /// Term and vote.

@@ -40,7 +40,10 @@ pub struct Failure {
 
 /// Judges events in the order in which they happened.
 pub fn validate(events: impl IntoIterator<Item = Event>) -> Result<Report, Box<Failure>> {
-    let mut run = Run::default();
+    let mut run = Run {
+        validator: Validator::ordered(),
+        ..Run::default()
+    };
     for event in events {
         run.nodes.entry(event.node).or_default();
         match run.validator.take(&event) {

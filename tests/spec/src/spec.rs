@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use crate::event::{Configuration, Entry, HardState};
 use crate::log::Log;
+use crate::pre_vote::PreVotes;
+use crate::reads::Reads;
 use crate::refusal::{Verdict, contradiction, missing};
 use crate::replica::{Delta, Image, Replica};
 use crate::{Index, LogId, ReplicaId, Term};
@@ -31,6 +33,8 @@ pub struct Spec {
     pub(crate) accepted: BTreeMap<(Term, ReplicaId), Index>,
     /// What is known to be committed, from index 1 on.
     pub(crate) committed: Log,
+    pub(crate) pre_votes: PreVotes,
+    pub(crate) reads: Reads,
 }
 
 /// The leader of a term.
@@ -216,6 +220,10 @@ impl Spec {
         for (id, replica) in &mut self.replicas {
             replica.down |= id.node == node;
         }
+        let led = self.leaders.iter();
+        let led = led.filter(|(_, leader)| leader.id.node == node);
+        self.pre_votes.boot(node, led.map(|(term, _)| *term));
+        self.reads.boot(node);
     }
 
     /// The replica as its node found it: everything that was durable, and any of the writes that

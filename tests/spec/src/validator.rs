@@ -1,6 +1,6 @@
 //! Judges a trace, one event after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ReplicaId;
 use crate::event::{Event, HardState, What};
@@ -13,9 +13,22 @@ pub struct Validator {
     groups: BTreeMap<u64, Spec>,
     /// The place of the next event of each node.
     next: BTreeMap<u64, u64>,
+    /// Nodes that ask for pre-votes.
+    careful: BTreeSet<u64>,
+    /// The events come in the order in which they happened.
+    ordered: bool,
 }
 
 impl Validator {
+    /// For events that come in the order in which they happened: then a read has to show whatever
+    /// anybody had committed when it was asked for.
+    pub fn ordered() -> Self {
+        Self {
+            ordered: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes the next event, if something that the specification allows explains it; else nothing
     /// is changed.
     pub fn take(&mut self, event: &Event) -> Verdict {
@@ -25,7 +38,11 @@ impl Validator {
             return contradiction(format!("the trace lacks event {expected} of this node"));
         }
         match &event.what {
-            What::Boot => {
+            What::Boot { pre_vote } => {
+                match pre_vote {
+                    true => self.careful.insert(event.node),
+                    false => self.careful.remove(&event.node),
+                };
                 let groups = self.groups.values_mut();
                 groups.for_each(|group| group.boot(event.node));
             }
@@ -43,6 +60,7 @@ impl Validator {
                 born,
                 configuration,
             } => {
+                spec.pre_votes.careful.clone_from(&self.careful);
                 let born = *born;
                 return spec.host(ReplicaId { node, born }, id, configuration);
             }
@@ -53,6 +71,7 @@ impl Validator {
                 floor,
                 last,
             } => {
+                spec.pre_votes.careful.clone_from(&self.careful);
                 let (born, term, vote) = (*born, *term, *vote);
                 let hard_state = HardState { term, vote };
                 return spec.start(ReplicaId { node, born }, hard_state, floor.index, *last);
@@ -66,7 +85,10 @@ impl Validator {
             return spec.durable(writer, id);
         }
         let Some(own) = spec.hosted(node) else {
-            return contradiction("this node has no replica of the group");
+            return match what.is_of_a_member() {
+                true => contradiction("this node has no replica of the group"),
+                false => Ok(()),
+            };
         };
         match what {
             What::Write {
@@ -86,7 +108,41 @@ impl Validator {
             What::Grants { term, to } => spec.grants(own, *term, *to),
             What::Acknowledges { term, index } => spec.acknowledges(own, *term, *index),
             What::Commit { index } => spec.commit(own, *index),
-            What::Boot | What::Start { .. } | What::Host { .. } => Ok(()),
+            What::Boot { .. } | What::Start { .. } | What::Host { .. } => Ok(()),
+            _ => self.judge_talk(own, group, what),
+        }
+    }
+
+    /// What leaves no mark on any disk.
+    fn judge_talk(&mut self, own: ReplicaId, group: u64, what: &What) -> Verdict {
+        let ordered = self.ordered;
+        let spec = self.groups.entry(group).or_default();
+        match *what {
+            What::StepsDown => spec.steps_down(own),
+            What::AsksPreVote { term, last } => spec.asks_pre_vote(own, term, last),
+            What::HearsPreVote { term, by } => spec.hears_pre_vote(own, term, by),
+            What::GrantsPreVote { term, to } => spec.grants_pre_vote(own, term, to),
+            What::HandsOver { term, to } => spec.hands_over(own, term, to),
+            What::Reads { ticket, lease } => spec.reads(own, ticket, lease, ordered),
+            What::ReadPoint { ticket, index } => spec.read_point(own, ticket, index),
+            What::Round { term, round } => spec.round(own, term, round),
+            What::Echoes {
+                term,
+                to,
+                round,
+                promised,
+            } => spec.echoes(own, term, (to, round), promised),
+            What::Asks { to, round } => spec.asks(own, to, round),
+            What::HearsQuestion { by, round, lease } => {
+                spec.hears_question(own, (by, round), lease)
+            }
+            What::Tells {
+                term,
+                to,
+                round,
+                index,
+            } => spec.tells(own, term, (to, round), index),
+            _ => Ok(()),
         }
     }
 

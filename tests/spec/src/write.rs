@@ -37,6 +37,7 @@ impl Spec {
         }
         let delta = Delta::Append(hard_state, entries.to_vec());
         self.replica_mut(id).ask(Some(write), delta);
+        self.note_last(id);
         Ok(())
     }
 
@@ -65,6 +66,7 @@ impl Spec {
     }
 
     fn may_campaign(&self, id: ReplicaId, before: Term, term: Term) -> Verdict {
+        self.may_stand(id, term)?;
         match term == before + 1 || self.known(term - 1) {
             true => Ok(()),
             false => missing(format!(

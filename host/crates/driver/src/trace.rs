@@ -2,36 +2,65 @@
 //! names the events.
 //!
 //! A line says what a replica asked its disk to write, what it was told is durable, which votes and
-//! acknowledgements leave it, and what it took for committed. Whoever keeps a trace writes the lines
+//! acknowledgements leave it, what it took for committed, and how it came to its read points. Whoever keeps a trace writes the lines
 //! of a turn before anything of its [`Outbox`] leaves the node: then a node that is killed has told
 //! whatever others know of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Write as _};
 
 use coracle_proto::{
     AppendOutcome, Configuration, Entry, EntryKind, Envelope, GroupId, HardState, LogId, Message,
-    NodeId, ReplicaId, VoteKind,
+    NodeId, ReadMode, ReplicaId, Term, VoteKind,
 };
 
 use crate::task::Task;
-use crate::{Event, Outbox, Recovered, Write, WriteKind};
+use crate::{Event, LeaderChange, NodeConfig, Outbox, Recovered, Write, WriteKind};
 
 /// Turns what a node does into lines of JSON, numbered over all its lives.
 #[derive(Debug, Clone)]
 pub struct Tracer {
     node: NodeId,
     next: u64,
+    pre_vote: bool,
+    /// Groups that this node leads.
+    leads: BTreeSet<GroupId>,
+    /// The round of heartbeats that was told last, of each group that this node leads or led.
+    rounds: BTreeMap<GroupId, (Term, u64)>,
+    /// The echo that was told last, of each group.
+    echoes: BTreeMap<GroupId, Echo>,
+}
+
+/// What an answer to a heartbeat says: the leader's round, and whether something is promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Echo {
+    term: Term,
+    to: ReplicaId,
+    round: u64,
+    promised: bool,
 }
 
 impl Tracer {
-    /// For this node, whose trace has `lines` lines so far.
-    pub fn new(node: NodeId, lines: u64) -> Self {
-        Self { node, next: lines }
+    /// For the node with these settings, whose trace has `lines` lines so far.
+    pub fn new(config: &NodeConfig, lines: u64) -> Self {
+        Self {
+            node: config.id,
+            next: lines,
+            pre_vote: config.pre_vote,
+            leads: BTreeSet::new(),
+            rounds: BTreeMap::new(),
+            echoes: BTreeMap::new(),
+        }
     }
 
     /// The node starts with this.
     pub fn started(&mut self, recovered: &Recovered, out: &mut String) {
-        self.line(out, GroupId(0), format_args!(r#""event":"boot""#));
+        self.leads.clear();
+        self.rounds.clear();
+        self.echoes.clear();
+        let pre_vote = self.pre_vote;
+        let boot = format_args!(r#""event":"boot","pre_vote":{pre_vote}"#);
+        self.line(out, GroupId(0), boot);
         for (group, found) in &recovered.groups {
             let HardState { term, vote } = found.initial.hard_state;
             let terms = found.initial.terms.last();
@@ -51,12 +80,46 @@ impl Tracer {
 
     /// The node is about to take this event.
     pub fn takes(&mut self, event: &Event, out: &mut String) {
-        if let Event::Persisted { group, id } = event {
-            self.line(
-                out,
-                *group,
-                format_args!(r#""event":"durable","id":"{id}""#),
-            );
+        match event {
+            Event::Persisted { group, id } => {
+                let what = format_args!(r#""event":"durable","id":"{id}""#);
+                self.line(out, *group, what);
+            }
+            Event::Read {
+                group,
+                mode,
+                ticket,
+            } => {
+                let (ticket, lease) = (ticket.0, *mode == ReadMode::Lease);
+                let what = format_args!(r#""event":"reads","ticket":{ticket},"lease":{lease}"#);
+                self.line(out, *group, what);
+            }
+            Event::Received(envelopes) => {
+                envelopes.iter().for_each(|it| self.hears(it, out));
+            }
+            _ => {}
+        }
+    }
+
+    /// Of what others ask only that whose answer is judged.
+    fn hears(&mut self, envelope: &Envelope, out: &mut String) {
+        let (group, term, by) = (envelope.group, envelope.term, envelope.from);
+        match &envelope.message {
+            Message::Vote {
+                kind: VoteKind::Pre,
+                ..
+            } => {
+                let what = format_args!(r#""event":"hears_pre_vote","term":{term},"by":"{by}""#);
+                self.line(out, group, what);
+            }
+            Message::ReadIndex { round, mode } => {
+                let lease = *mode == ReadMode::Lease;
+                let what = format_args!(
+                    r#""event":"hears_question","by":"{by}","round":{round},"lease":{lease}"#
+                );
+                self.line(out, group, what);
+            }
+            _ => {}
         }
     }
 
@@ -65,18 +128,36 @@ impl Tracer {
         for write in &outbox.writes {
             self.write(write, out);
         }
-        for change in outbox.leadership.iter().filter(|change| change.leads) {
-            let what = format_args!(r#""event":"leads","term":{}"#, change.term);
-            self.line(out, change.group, what);
+        for change in &outbox.leadership {
+            self.leadership(change, out);
         }
         for envelope in &outbox.sends {
             self.send(envelope, out);
         }
         for (group, task) in &outbox.tasks {
-            if let Task::Apply { through } = task {
-                let what = format_args!(r#""event":"commit","index":{through}"#);
-                self.line(out, *group, what);
+            match task {
+                Task::Apply { through } => {
+                    let what = format_args!(r#""event":"commit","index":{through}"#);
+                    self.line(out, *group, what);
+                }
+                Task::Read { ticket, index } => {
+                    let ticket = ticket.0;
+                    let what =
+                        format_args!(r#""event":"read_point","ticket":{ticket},"index":{index}"#);
+                    self.line(out, *group, what);
+                }
+                _ => {}
             }
+        }
+    }
+
+    fn leadership(&mut self, change: &LeaderChange, out: &mut String) {
+        let LeaderChange { group, term, .. } = *change;
+        if change.leads {
+            self.leads.insert(group);
+            self.line(out, group, format_args!(r#""event":"leads","term":{term}"#));
+        } else if self.leads.remove(&group) {
+            self.line(out, group, format_args!(r#""event":"steps_down""#));
         }
     }
 
@@ -124,19 +205,78 @@ impl Tracer {
         }
     }
 
-    /// Of messages only those that promise something.
+    /// Of messages only those that promise something, or that a promise rests on.
     fn send(&mut self, envelope: &Envelope, out: &mut String) {
         let (group, term, to) = (envelope.group, envelope.term, envelope.to);
         match &envelope.message {
+            Message::Vote {
+                kind: VoteKind::Pre,
+                last,
+            } => {
+                let last = Id(*last);
+                let what = format_args!(r#""event":"asks_pre_vote","term":{term},"last":{last}"#);
+                self.line(out, group, what);
+            }
             Message::VoteReply {
-                kind: VoteKind::Real | VoteKind::Transfer,
+                kind,
                 granted: true,
             } => {
-                let what = format_args!(r#""event":"grants","term":{term},"to":"{to}""#);
+                let event = match kind {
+                    VoteKind::Pre => "grants_pre_vote",
+                    VoteKind::Real | VoteKind::Transfer => "grants",
+                };
+                let what = format_args!(r#""event":"{event}","term":{term},"to":"{to}""#);
                 self.line(out, group, what);
             }
             Message::AppendReply(AppendOutcome::Matched { index }) => {
                 let what = format_args!(r#""event":"acknowledges","term":{term},"index":{index}"#);
+                self.line(out, group, what);
+            }
+            Message::TimeoutNow => {
+                let what = format_args!(r#""event":"hands_over","term":{term},"to":"{to}""#);
+                self.line(out, group, what);
+            }
+            _ => self.send_for_reads(envelope, out),
+        }
+    }
+
+    /// Rounds of heartbeats, told once each, and questions for a read point.
+    fn send_for_reads(&mut self, envelope: &Envelope, out: &mut String) {
+        let (group, term, to) = (envelope.group, envelope.term, envelope.to);
+        match &envelope.message {
+            Message::Heartbeat { round, .. }
+                if *round > 0
+                    && self.rounds.insert(group, (term, *round)) != Some((term, *round)) =>
+            {
+                let what = format_args!(r#""event":"round","term":{term},"round":{round}"#);
+                self.line(out, group, what);
+            }
+            Message::HeartbeatReply { round, hold, .. } if *round > 0 => {
+                let (round, promised) = (*round, !hold.is_zero());
+                let echo = Echo {
+                    term,
+                    to,
+                    round,
+                    promised,
+                };
+                if self.echoes.insert(group, echo) != Some(echo) {
+                    let what = format_args!(
+                        r#""event":"echoes","term":{term},"to":"{to}","round":{round},"promised":{promised}"#
+                    );
+                    self.line(out, group, what);
+                }
+            }
+            Message::ReadIndex { round, .. } => {
+                let what = format_args!(r#""event":"asks","to":"{to}","round":{round}"#);
+                self.line(out, group, what);
+            }
+            Message::ReadIndexReply {
+                round,
+                index: Some(index),
+            } => {
+                let what = format_args!(
+                    r#""event":"tells","term":{term},"to":"{to}","round":{round},"index":{index}"#
+                );
                 self.line(out, group, what);
             }
             _ => {}

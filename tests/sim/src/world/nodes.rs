@@ -539,7 +539,7 @@ impl World {
         };
         process.harms.remove(&Harm::Error);
         if let Some(witness) = &mut self.witness {
-            witness.started(node, &recovered);
+            witness.started(&self.plan.settings.config(node), &recovered);
         }
         let damaged = process.is_damaged();
         self.trace

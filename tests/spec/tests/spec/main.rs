@@ -4,3 +4,4 @@ mod command;
 mod right;
 mod trace;
 mod wrong;
+mod wrong_talk;

@@ -10,20 +10,41 @@ pub(crate) struct Trace {
     lines: String,
     next: BTreeMap<u64, u64>,
     writes: u64,
+    rounds: u64,
 }
 
 impl Trace {
     /// A new group of so many voters.
     pub(crate) fn of(voters: u64) -> Self {
+        Self::begun(voters, r#""event":"boot""#)
+    }
+
+    /// One whose voters ask for pre-votes.
+    pub(crate) fn careful(voters: u64) -> Self {
+        Self::begun(voters, r#""event":"boot","pre_vote":true"#)
+    }
+
+    /// One of three, whose first node leads term 1 and has committed its first entry.
+    pub(crate) fn serving() -> Self {
+        let mut trace = Self::of(3);
+        trace.elect(1, 1, &[2]);
+        trace.append(1, 1, &[1]);
+        trace.append(2, 1, &[1]);
+        trace.tell(1, r#""event":"commit","index":1"#);
+        trace
+    }
+
+    fn begun(voters: u64, boot: &str) -> Self {
         let mut trace = Self {
             lines: String::new(),
             next: BTreeMap::new(),
             writes: 0,
+            rounds: 0,
         };
         let names: Vec<String> = (1..=voters).map(|node| format!(r#""n{node}.0""#)).collect();
         let names = names.join(",");
         for node in 1..=voters {
-            trace.tell(node, r#""event":"boot""#);
+            trace.tell(node, boot);
             let configuration = format!(r#"{{"voters":[{names}]}}"#);
             let host =
                 format!(r#""event":"host","id":"h","born":0,"configuration":{configuration}"#);
@@ -116,6 +137,57 @@ impl Trace {
             r#""event":"start","born":0,"term":{term},"vote":{vote},"floor":{floor},"last":{last}"#
         );
         self.tell(node, &start);
+    }
+
+    /// The question leaves `node`, whose log ends with `last`.
+    pub(crate) fn ask_pre_votes(&mut self, node: u64, term: u64, last: (u64, u64)) {
+        let (of, index) = last;
+        let last = format!(r#"{{"term":{of},"index":{index}}}"#);
+        let asks = format!(r#""event":"asks_pre_vote","term":{term},"last":{last}"#);
+        self.tell(node, &asks);
+    }
+
+    pub(crate) fn hear_pre_vote(&mut self, node: u64, term: u64, by: u64) {
+        let hears = format!(r#""event":"hears_pre_vote","term":{term},"by":"n{by}.0""#);
+        self.tell(node, &hears);
+    }
+
+    /// A round of heartbeats that these echo.
+    pub(crate) fn round(&mut self, leader: u64, term: u64, voters: &[u64]) {
+        self.echo(leader, term, voters, false);
+    }
+
+    /// A round in which these promise to elect nobody else.
+    pub(crate) fn promise(&mut self, leader: u64, term: u64, voters: &[u64]) {
+        self.echo(leader, term, voters, true);
+    }
+
+    fn echo(&mut self, leader: u64, term: u64, voters: &[u64], promised: bool) {
+        self.rounds += 1;
+        let round = self.rounds;
+        let begins = format!(r#""event":"round","term":{term},"round":{round}"#);
+        self.tell(leader, &begins);
+        for voter in voters {
+            let echoes = format!(
+                r#""event":"echoes","term":{term},"to":"n{leader}.0","round":{round},"promised":{promised}"#
+            );
+            self.tell(*voter, &echoes);
+        }
+    }
+
+    /// The follower's question, a round of term 1 that it echoes, and the leader's answer.
+    pub(crate) fn question(&mut self, follower: u64, question: u64, leader: u64, index: u64) {
+        let asks = format!(r#""event":"asks","to":"n{leader}.0","round":{question}"#);
+        self.tell(follower, &asks);
+        let hears = format!(
+            r#""event":"hears_question","by":"n{follower}.0","round":{question},"lease":false"#
+        );
+        self.tell(leader, &hears);
+        self.round(leader, 1, &[follower]);
+        let tells = format!(
+            r#""event":"tells","term":1,"to":"n{follower}.0","round":{question},"index":{index}"#
+        );
+        self.tell(leader, &tells);
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {

@@ -18,7 +18,7 @@ fn refused(trace: &Trace) -> (usize, String) {
 }
 
 /// The last event is the wrong one, and everything before is right.
-fn last_is_refused(trace: &Trace, because: &str) {
+pub(crate) fn last_is_refused(trace: &Trace, because: &str) {
     let (at, why) = refused(trace);
     assert_eq!(at + 1, trace.events().len(), "refused too early: {why}");
     assert!(why.contains(because), "{why}");
