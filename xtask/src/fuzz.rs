@@ -3,10 +3,10 @@
 pub(crate) mod coverage;
 mod libfuzzer;
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
 use crate::{
-    runs::{Failure, step},
+    runs::{Failure, output, step},
     workspace::cargo,
 };
 
@@ -34,13 +34,41 @@ fn at_random(asked: &Asked) -> Result<(), Failure> {
         Some(target) => format!("fuzzing `{target}`, {seconds} s each"),
         None => format!("fuzzing every target, {seconds} s each"),
     };
-    let mut command = cargo("test --release -p coracle-fuzz --test fuzz");
+    let targets = || {
+        let mut command = cargo("test --release -p coracle-fuzz --test fuzz");
+        command.args(target).arg("--");
+        command
+    };
+    step(
+        "building the targets",
+        targets()
+            .args(["--list", "--format", "terse"])
+            .stdout(Stdio::null()),
+    )?;
+    names(
+        &output(targets().args(["--list", "--format", "terse"]))?,
+        target.as_deref(),
+    )?;
+    let mut command = targets();
     command
-        .args(target)
-        .args(["--", "--nocapture"])
+        .arg("--nocapture")
         .env("BOLERO_RANDOM_ITERATIONS", ITERATIONS)
         .env("BOLERO_RANDOM_TEST_TIME_MS", time.as_millis().to_string());
     step(&what, &mut command)
+}
+
+/// Those of a list of tests that a filter has left; one that leaves none is a mistake.
+fn names(listed: &str, filter: Option<&str>) -> Result<Vec<String>, Failure> {
+    let names = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"));
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    match (names.is_empty(), filter) {
+        (true, Some(filter)) => Err(Failure::Usage(format!(
+            "no target's name holds `{filter}`; `cargo test -p coracle-fuzz -- --list` names all"
+        ))),
+        _ => Ok(names),
+    }
 }
 
 /// Who draws the tapes.
@@ -143,5 +171,13 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn a_filter_that_leaves_no_target_is_refused() {
+        let listed = "transport::hello: test\nhost::config: test\n";
+        let names_of = |listed, filter| names(listed, filter).expect("has some");
+        assert_eq!(names_of(listed, None), ["transport::hello", "host::config"]);
+        assert!(matches!(names("", Some("nosuch")), Err(Failure::Usage(_))));
     }
 }

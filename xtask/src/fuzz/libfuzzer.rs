@@ -93,16 +93,7 @@ fn copy_of_xtask(folder: &Path) -> Result<PathBuf, Failure> {
 fn targets(program: &Path, filter: Option<&str>) -> Result<Vec<String>, Failure> {
     let mut list = Command::new(program);
     let listed = output(list.args(filter).args(["--list", "--format", "terse"]))?;
-    let names = listed
-        .lines()
-        .filter_map(|line| line.strip_suffix(": test"));
-    let names: Vec<String> = names.map(str::to_owned).collect();
-    match (names.is_empty(), filter) {
-        (true, Some(filter)) => Err(Failure::Usage(format!(
-            "no target's name holds `{filter}`; `cargo test -p coracle-fuzz -- --list` names all"
-        ))),
-        _ => Ok(names),
-    }
+    super::names(&listed, filter)
 }
 
 /// The files of one target.
