@@ -257,11 +257,12 @@ impl Process {
             // Whether it worked nobody will know.
             let _ = running.log.commit(&writes);
         }
-        drop(running);
+        // First, so that nothing is closed in an orderly way.
         match power {
             true => self.disk.crash(self.random.next()),
             false => self.disk.restart(),
         }
+        drop(running);
         writes
     }
 }
@@ -311,5 +312,27 @@ impl Entropy for SeededEntropy {
             chunk.copy_from_slice(&self.0.next().to_le_bytes());
         }
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_killed_process_closes_nothing_in_an_orderly_way() {
+        let plan = Plan {
+            storage: Storage::Redb,
+            ..Plan::of(0)
+        };
+        let mut process = Process::new(NodeId(1), &plan, Random::new(1));
+        process.start(&plan, 0).unwrap();
+        let log = |process: &Process| process.disk.contents(Path::new("log/log.redb"));
+        let before = log(&process);
+        assert!(before.is_some());
+        process.stop(false);
+        assert!(log(&process) == before, "the log was written to");
     }
 }

@@ -135,15 +135,15 @@ impl World {
         let copied = copy(&send, &source, &target, harm);
         // What the sender's disk has made of it is refused like what the network has.
         let damaged = self.processes.get(&from).is_some_and(Process::is_damaged);
-        let copied = match copied {
-            Err(Broken::Target(SnapshotError::Damaged { .. })) if damaged => Ok(false),
-            copied => copied,
-        };
+        let refused = matches!(copied, Err(Broken::Target(SnapshotError::Damaged { .. })));
+        let by_disk = damaged && refused;
+        let copied = if by_disk { Ok(false) } else { copied };
         match copied {
             Ok(true) => self.arrived(id, send),
             Ok(false) => {
                 self.count(match harm {
                     Harm::Damage => "damaged transfer noticed",
+                    _ if by_disk => "damage sent by a disk noticed",
                     _ => "transfer broken off",
                 });
                 self.end_transfer(id, false);
