@@ -20,6 +20,9 @@ use crate::memory_log::MemoryLog;
 use crate::plan::{Plan, Storage};
 use crate::random::Random;
 
+/// So many of a thousand processes that end close their log before.
+const ORDERLY_PER_MILLE: u64 = 300;
+
 /// Wall-clock time at the beginning of a run, nanoseconds since the Unix epoch.
 const EPOCH: u64 = 1_800_000_000_000_000_000;
 
@@ -257,12 +260,9 @@ impl Process {
             // Whether it worked nobody will know.
             let _ = running.log.commit(&writes);
         }
-        // First, so that nothing is closed in an orderly way.
-        match power {
-            true => self.disk.crash(self.random.next()),
-            false => self.disk.restart(),
-        }
-        drop(running);
+        // Some are only asked to stop.
+        let orderly = !power && self.random.chance(ORDERLY_PER_MILLE);
+        self.end(running, power, orderly);
         writes
     }
 }
@@ -315,6 +315,18 @@ impl Entropy for SeededEntropy {
     }
 }
 
+impl Process {
+    fn end(&mut self, running: Running, power: bool, orderly: bool) {
+        let running = (!orderly).then_some(running);
+        match power {
+            true => self.disk.crash(self.random.next()),
+            false => self.disk.restart(),
+        }
+        // It finds its files dead, and closes nothing.
+        drop(running);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -331,8 +343,14 @@ mod tests {
         process.start(&plan, 0).unwrap();
         let log = |process: &Process| process.disk.contents(Path::new("log/log.redb"));
         let before = log(&process);
-        assert!(before.is_some());
-        process.stop(false);
+        let running = process.running.take().unwrap();
+        process.end(running, false, false);
         assert!(log(&process) == before, "the log was written to");
+
+        process.start(&plan, 0).unwrap();
+        let before = log(&process);
+        let running = process.running.take().unwrap();
+        process.end(running, false, true);
+        assert!(log(&process) != before, "the log was not closed");
     }
 }
