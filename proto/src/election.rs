@@ -48,7 +48,9 @@ impl Raft {
         let promised = kind != VoteKind::Transfer && self.core.clock.is_promised();
         let free = self.is_free_to_vote_for(from) && !promised;
         let behind = last < self.core.log.last() && !mutant!(VoteForLowerLog);
-        let granted = free && !behind;
+        let now = self.core.log.configuration();
+        let learner = mutant!(LearnerGivesNoVote) && !now.is_voter(self.core.id());
+        let granted = free && !behind && !learner;
         if granted {
             self.core.set_hard_state(HardState {
                 vote: Some(from),

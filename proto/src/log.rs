@@ -167,6 +167,9 @@ impl Log {
             true => vec![self.configuration().clone()],
             false => vec![meta.configuration.clone()],
         };
+        if mutant!(SnapshotMovesConfiguration) {
+            self.configurations[0].index = meta.last.index;
+        }
         self.cache = Cache::default();
         self.snapshot = meta.last;
     }

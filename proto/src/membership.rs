@@ -40,7 +40,7 @@ impl Raft {
             return Ok(());
         };
         leader.forget_the_told(&self.core);
-        if leader.is_removed(&self.core) {
+        if leader.is_removed(&self.core) && !mutant!(RemovedLeaderStays) {
             leader.hand_over(&mut self.core);
             self.become_follower(None);
             return Ok(());
@@ -140,6 +140,9 @@ impl Leader {
         // Another entry would have to reach the target of a transfer first.
         let later = self.is_transferring() || core.writes.is_full();
         if !due || later || !self.has_committed_in_term(core) {
+            return Ok(());
+        }
+        if mutant!(JointOfAnotherKept) && core.log.term_at(now.index) != Some(core.term()) {
             return Ok(());
         }
         match now.leave_joint(core.log.last().index + 1) {

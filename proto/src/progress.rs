@@ -150,6 +150,9 @@ impl Progress {
     /// begins there even if the transfer failed: a peer that holds all of the snapshot refuses it,
     /// and would be offered it for ever.
     pub(crate) fn on_snapshot_sent(&mut self) {
+        if mutant!(SnapshotOfferedOnce) {
+            return;
+        }
         if let Feed::Snapshot { last } = self.feed {
             self.probe(true);
             self.next = self.next.max(last + 1);

@@ -179,6 +179,7 @@ impl Core {
 
     pub(crate) fn refuse_read(&mut self, reader: Reader, reason: RefuseReason) {
         match reader {
+            Reader::Local(_) if mutant!(ReadRefusalDropped) => {}
             Reader::Local(id) => self.out.events.push(Effect::ReadRefused { id, reason }),
             Reader::Peer(to, round) => {
                 let index = None;

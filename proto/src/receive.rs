@@ -41,6 +41,10 @@ impl Raft {
                 kind: VoteKind::Pre,
                 granted: true,
             } => return self.on_pre_vote_granted(from, term),
+            Message::VoteReply {
+                kind: VoteKind::Pre,
+                granted: false,
+            } if mutant!(RefusalTermIgnored) => return Ok(()),
             _ => {}
         }
         let believed = match message {
@@ -176,7 +180,9 @@ impl Raft {
     /// A higher term was seen: whatever this replica was, it is a follower in that term.
     fn adopt(&mut self, term: Term) {
         self.core.set_hard_state(HardState { term, vote: None });
-        self.become_follower(None);
+        if !mutant!(LeadsOnInNextTerm) {
+            self.become_follower(None);
+        }
     }
 
     /// Tells a sender that is behind about the current term: otherwise a replica with a higher
@@ -190,6 +196,7 @@ impl Raft {
             })
         };
         let reply = match message {
+            _ if mutant!(LowerTermUnanswered) => return,
             Message::Vote { kind, .. } => Message::VoteReply {
                 kind: *kind,
                 granted: false,

@@ -122,7 +122,7 @@ impl Leader {
             *paused = false;
         }
         let behind = peer.matched < core.log.last().index;
-        self.replicate(core, from, behind);
+        self.replicate(core, from, behind && !mutant!(FullWindowUnasked));
         self.finish_rounds(core);
     }
 

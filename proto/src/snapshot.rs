@@ -2,6 +2,7 @@
 
 use crate::core::Core;
 use crate::impossible::Impossible;
+use crate::mutant::mutant;
 use crate::{LogId, ReplicaId, SnapshotMeta, Term};
 
 impl Core {
@@ -14,6 +15,9 @@ impl Core {
     ) -> Result<(), Impossible> {
         let last = meta.last;
         if last.term > self.term() || meta.configuration.index > last.index {
+            return Ok(());
+        }
+        if mutant!(SnapshotForMembersOnly) && !meta.configuration.is_member(self.id()) {
             return Ok(());
         }
         if last.index <= self.commit {

@@ -7,6 +7,7 @@
 use crate::core::Core;
 use crate::impossible::Impossible;
 use crate::leader::Leader;
+use crate::mutant::mutant;
 use crate::progress::Progress;
 use crate::role::State;
 use crate::{Effect, NodeId, Raft, ReplicaId, Term, TransferId, TransferOutcome, VoteKind};
@@ -41,6 +42,9 @@ impl Raft {
         }
         self.follow(from)?;
         self.core.clock.release_promise();
+        if mutant!(TransferAsksFirst) {
+            return self.campaign(0);
+        }
         if self.core.is_promotable() {
             self.ask_votes(VoteKind::Transfer);
         }

@@ -35,7 +35,7 @@ const USAGE: &str = "usage: cargo xtask VERB
                               look for inputs that break a decoder, optimised; all targets or those
                               whose name holds TARGET, at random or guided by coverage
   model [SLICE ...]           search slices of what the core can do to their end; --list names them
-  mutants [--quarter] [--mutant NAME] [--seeds N] [-o json] [--list]
+  mutants [--quarter | --mutant NAME] [--seeds N] [-o json] [--list]
                               switch deliberate bugs on, and see whether the tests notice
   bench [ARGS]                run the benchmarks; arguments go to `coracle-bench`
 ";

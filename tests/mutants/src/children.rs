@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use coracle_mutants::Mutant;
-use coracle_mutants::report::{Finding, Verdict};
-
-use crate::arguments::Arguments;
+use coracle_mutants::arguments::Judge;
+use coracle_mutants::report::{Finding, Listed, Verdict};
 
 /// How long a mutant may take, all of its seeds together.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -17,19 +16,20 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// How often a child is looked at.
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// The verdicts of these mutants, in their order.
-pub(crate) fn run(mutants: &[Mutant], arguments: &Arguments) -> Result<Vec<Verdict>, String> {
+/// The verdicts of the mutants, in their order.
+pub(crate) fn run(wanted: &Judge) -> Result<Vec<Verdict>, String> {
+    let mutants = &wanted.mutants;
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(vec![None; mutants.len()]);
     std::thread::scope(|scope| {
-        for _ in 0..arguments.jobs() {
+        for _ in 0..wanted.jobs {
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::SeqCst);
                     let Some(mutant) = mutants.get(at) else {
                         return;
                     };
-                    let verdict = judge(*mutant, arguments);
+                    let verdict = judge(*mutant, wanted.seeds);
                     if let Ok(verdict) = &verdict {
                         eprintln!("mutants: {verdict}");
                     }
@@ -46,9 +46,9 @@ pub(crate) fn run(mutants: &[Mutant], arguments: &Arguments) -> Result<Vec<Verdi
     verdicts.collect()
 }
 
-fn judge(mutant: Mutant, arguments: &Arguments) -> Result<Verdict, String> {
+fn judge(mutant: Mutant, seeds: u64) -> Result<Verdict, String> {
     let begun = Instant::now();
-    let mut child = start(mutant, arguments)?;
+    let mut child = start(mutant, seeds)?;
     let mut output = child.stdout.take().ok_or("no pipe to the child")?;
     let (text, ended) = std::thread::scope(|scope| {
         let reading = scope.spawn(move || {
@@ -59,13 +59,14 @@ fn judge(mutant: Mutant, arguments: &Arguments) -> Result<Verdict, String> {
         (reading.join(), ended)
     });
     let text = text.ok().and_then(Result::ok).unwrap_or_default();
+    let Listed { mutant, area, what } = Listed::of(mutant);
     match serde_json::from_str(&text) {
         Ok(verdict) => Ok(verdict),
         // It took the whole process with it, or never came to an end.
         Err(_) => Ok(Verdict {
-            mutant: mutant.name().into(),
-            area: format!("{:?}", mutant.area()).to_lowercase(),
-            what: mutant.what().into(),
+            mutant,
+            area,
+            what,
             directed: Finding {
                 caught_by: Some(format!("the process {}", ended?)),
                 millis: begun.elapsed().as_millis() as u64,
@@ -75,9 +76,9 @@ fn judge(mutant: Mutant, arguments: &Arguments) -> Result<Verdict, String> {
     }
 }
 
-fn start(mutant: Mutant, arguments: &Arguments) -> Result<Child, String> {
+fn start(mutant: Mutant, seeds: u64) -> Result<Child, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let seeds = arguments.budget().to_string();
+    let seeds = seeds.to_string();
     let child = Command::new(program)
         .args(["--child", "--mutant", mutant.name(), "--seeds", &seeds])
         .stdout(Stdio::piped())

@@ -184,6 +184,11 @@ impl Cluster {
         self.step(node, Input::Read { id, mode });
     }
 
+    /// Whether a read waits for its answer.
+    pub(crate) fn read_waits(&self) -> bool {
+        self.rules.read_waits()
+    }
+
     pub(crate) fn transfer(&mut self, node: u64, to: u64) {
         let id = TransferId(self.name());
         let to = Some(NodeId(to));
@@ -236,6 +241,11 @@ impl Cluster {
     pub(crate) fn release(&mut self) {
         self.held_up.clear();
         self.wire.extend(self.held.drain(..));
+    }
+
+    /// Whether such a message is on its way.
+    pub(crate) fn carries(&self, wanted: impl Fn(&Message) -> bool) -> bool {
+        self.wire.iter().any(|envelope| wanted(&envelope.message))
     }
 
     /// The disk takes its time, from now on or no more.

@@ -8,6 +8,7 @@
 //! In an ordinary build there are no bugs to switch on, and what is left are the scenarios, as
 //! tests of the sound code.
 
+pub mod arguments;
 mod catch;
 mod cluster;
 pub mod report;

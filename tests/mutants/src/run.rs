@@ -8,7 +8,7 @@ use std::time::Instant;
 use coracle_switch::{Mutant, set};
 
 use crate::catch::caught;
-use crate::report::{Finding, Searched, Sound, Verdict};
+use crate::report::{Finding, Listed, Searched, Sound, Verdict};
 use crate::scenario;
 use crate::search::Search;
 
@@ -18,10 +18,11 @@ pub fn mutant(mutant: Mutant, budget: u64) -> Verdict {
     let directed = timed(|| caught(|| scenario::play(mutant)));
     let random = (budget > 0).then(|| search(mutant, budget));
     set(None);
+    let Listed { mutant, area, what } = Listed::of(mutant);
     Verdict {
-        mutant: mutant.name().into(),
-        area: format!("{:?}", mutant.area()).to_lowercase(),
-        what: mutant.what().into(),
+        mutant,
+        area,
+        what,
         directed,
         random,
     }

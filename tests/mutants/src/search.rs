@@ -39,7 +39,7 @@ impl Search {
             | M::PromiseBroken
             | M::TimeoutNowOfOldTerm => Shape::Leases,
             // Whoever joins has nothing that matches, and may be a witness.
-            M::NextAtMatch | M::WitnessFirst => Shape::Members,
+            M::NextAtMatch | M::SnapshotForMembersOnly | M::WitnessFirst => Shape::Members,
             M::CheckQuorumNever | M::ReadStaleEcho | M::ReadWithoutRound => Shape::Deposed,
             M::SnapshotKeepsConfiguration | M::SnapshotNotVerified => Shape::Snapshots,
             M::SnapshotKeepsTail => Shape::Tails,

@@ -155,21 +155,33 @@ fn left_of(seed: u64, line: &str, tapes: &str) {
     }
 }
 
+/// What a run came to, also one that the log's engine cut short.
+type Run = Result<Result<Summary, CutShort>, Violation>;
+
 /// Runs a seed, twice if wanted; the error is a line for people.
 fn attempt(seed: u64, trace: bool, twice: bool) -> Result<Result<Summary, CutShort>, String> {
-    let again = format!("replay: coracle-sim --seed {seed} --trace");
-    let once = |trace| {
-        judged(move || run(Plan::of(seed), trace))
-            .map_err(|violation| format!("seed {seed}: {violation}; {again}"))
-    };
-    let summary = once(trace)?;
+    compared(seed, twice, |again| {
+        judged(move || run(Plan::of(seed), trace && !again))
+    })
+}
+
+/// The outcome of a seed; `run` is told whether it is the second time.
+fn compared(
+    seed: u64,
+    twice: bool,
+    mut run: impl FnMut(bool) -> Run,
+) -> Result<Result<Summary, CutShort>, String> {
+    let replay = format!("replay: coracle-sim --seed {seed} --trace");
+    let mut once =
+        |again| run(again).map_err(|violation| format!("seed {seed}: {violation}; {replay}"));
+    let summary = once(false)?;
     if twice {
-        let second = once(false)?;
+        let second = once(true)?;
         if second != summary {
             let digest = |it: &Result<Summary, _>| it.as_ref().map_or(0, |it| it.digest);
             let (first, second) = (digest(&summary), digest(&second));
             return Err(format!(
-                "seed {seed}: two runs differ: {first:016x}, {second:016x}; {again}"
+                "seed {seed}: two runs differ: {first:016x}, {second:016x}; {replay}"
             ));
         }
     }
@@ -177,9 +189,7 @@ fn attempt(seed: u64, trace: bool, twice: bool) -> Result<Result<Summary, CutSho
 }
 
 /// A run that the process survives. Who is cut short must have a disk that was given a fault.
-fn judged(
-    work: impl FnOnce() -> Result<Summary, Violation> + Send + 'static,
-) -> Result<Result<Summary, CutShort>, Violation> {
+fn judged(work: impl FnOnce() -> Result<Summary, Violation> + Send + 'static) -> Run {
     match survive(work) {
         Ok(outcome) => outcome.map(Ok),
         Err(cut_short) => cut_short.explained().map(|()| Err(cut_short)),
@@ -241,4 +251,42 @@ fn processor_time() -> Duration {
     let nanos = told.and_then(|text| text.split(' ').next()?.parse().ok());
     let otherwise = || std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
     nanos.map_or_else(otherwise, Duration::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Short, and without damage.
+    const SEED: u64 = 7;
+
+    fn sweep(line: &str) -> Result<(), String> {
+        match parse(line.split_whitespace().map(str::to_owned)) {
+            Ok(Command::Sweep(sweep)) => many(&sweep),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_mark_that_is_never_hit_fails_a_sweep_that_asks_for_marks() {
+        let one = format!("--start {SEED} --seeds 1");
+        assert_eq!(sweep(&one), Ok(()));
+        let error = sweep(&format!("{one} --marks")).unwrap_err();
+        assert!(error.ends_with("marks were never hit"), "{error}");
+    }
+
+    #[test]
+    fn a_seed_whose_second_run_is_another_fails_only_if_it_is_run_twice() {
+        let summary = run(Plan::of(SEED), false).unwrap();
+        let changing = |again: bool| {
+            let mut summary = summary.clone();
+            summary.events += u64::from(again);
+            Ok(Ok(summary))
+        };
+        assert_eq!(compared(SEED, false, changing), Ok(Ok(summary.clone())));
+        let error = compared(SEED, true, changing).unwrap_err();
+        assert!(error.starts_with("seed 7: two runs differ"), "{error}");
+        let steady = |_| Ok(Ok(summary.clone()));
+        assert_eq!(compared(SEED, true, steady), Ok(Ok(summary.clone())));
+    }
 }

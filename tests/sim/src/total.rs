@@ -91,3 +91,45 @@ impl Total {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that has reached these.
+    fn reached(counts: &[&'static str]) -> Summary {
+        Summary {
+            digest: 0,
+            events: 1,
+            time: 1,
+            committed: 1,
+            operations: 1,
+            counts: counts.iter().map(|what| (*what, 1)).collect(),
+            faults: BTreeMap::new(),
+            delivered: 1,
+            commits: 1,
+        }
+    }
+
+    #[test]
+    fn a_mark_is_missed_until_one_of_the_runs_has_hit_it() {
+        let (last, others) = MARKS.split_last().unwrap();
+        let mut total = Total::default();
+        assert_eq!(total.missed(), MARKS);
+        total.add(&reached(others));
+        assert_eq!(total.missed(), [*last]);
+        total.add(&reached(&[*last]));
+        assert!(total.missed().is_empty());
+    }
+
+    #[test]
+    fn runs_that_were_cut_short_are_counted_and_not_judged() {
+        let mut total = Total::default();
+        total.cut_short();
+        assert_eq!(total.judged(), 0);
+        total.add(&reached(&[]));
+        assert_eq!(total.judged(), 1);
+        let line = total.line(Duration::from_secs(1));
+        assert!(line.starts_with("2 seeds (1 cut short"), "{line}");
+    }
+}

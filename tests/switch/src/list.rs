@@ -82,6 +82,16 @@ mutants! {
             "A leader that hears no quorum leads on."
         TimeoutNowOfOldTerm "timeout-now-of-old-term"
             "A word to campaign is obeyed although its term is over."
+        LeadsOnInNextTerm "leads-on-in-next-term"
+            "A leader that sees a higher term leads on in it (hashicorp#695)."
+        LowerTermUnanswered "lower-term-unanswered"
+            "Who speaks in a lower term is not told the higher one (etcd#8243)."
+        RefusalTermIgnored "refusal-term-ignored"
+            "The higher term of a refused pre-vote is not taken over (openraft#1796)."
+        LearnerGivesNoVote "learner-gives-no-vote"
+            "Who takes itself for a learner gives no vote (etcd#10998)."
+        TransferAsksFirst "transfer-asks-first"
+            "Who is told to campaign asks for pre-votes first (dragonboat#223)."
     }
     Replication {
         CommitOldTermByCount "commit-old-term-by-count"
@@ -108,6 +118,8 @@ mutants! {
             "Where a leader looks for the match is taken for the match (CCF#5325)."
         WitnessFirst "witness-first"
             "A witness is sent entries that no full voter has on its disk."
+        FullWindowUnasked "full-window-unasked"
+            "A peer whose window is full is not asked where it stands (etcd#14633)."
     }
     Reads {
         ReadWithoutRound "read-without-round"
@@ -120,6 +132,8 @@ mutants! {
             "A lease is compared with the time of its last round, not with now."
         LeaseKeptOnTransfer "lease-kept-on-transfer"
             "A leader reads by its lease after it told somebody to campaign (etcd-io/raft#99)."
+        ReadRefusalDropped "read-refusal-dropped"
+            "A read that is refused gets no answer (openraft#1816)."
     }
     Membership {
         TwoChangesInFlight "two-changes-in-flight"
@@ -136,6 +150,10 @@ mutants! {
             "What is addressed to an earlier replica of a node is taken for one's own."
         ConfigurationNotRolledBack "configuration-not-rolled-back"
             "A configuration outlives the truncation of its entry."
+        RemovedLeaderStays "removed-leader-stays"
+            "A leader whose removal is committed leads on (etcd#11038)."
+        JointOfAnotherKept "joint-of-another-kept"
+            "A joint configuration is left only by the leader that entered it (etcd#14538)."
     }
     Snapshot {
         SnapshotKeepsConfiguration "snapshot-keeps-configuration"
@@ -148,6 +166,12 @@ mutants! {
             "The outcome chain begins anew when a snapshot is installed."
         SnapshotNotVerified "snapshot-not-verified"
             "A received snapshot file is taken without looking at its bytes."
+        SnapshotMovesConfiguration "snapshot-moves-configuration"
+            "The index of a snapshot becomes that of its configuration (matrixone#24966)."
+        SnapshotForMembersOnly "snapshot-for-members-only"
+            "A snapshot is refused by whoever its configuration lacks (etcd#13741)."
+        SnapshotOfferedOnce "snapshot-offered-once"
+            "After the transfer of a snapshot its receiver is not asked again (openraft#1829)."
     }
     Apply {
         AppliedTwiceAfterRestart "applied-twice-after-restart"

@@ -19,7 +19,7 @@ pub(super) struct Rules {
     /// How up to date a candidate said that it is.
     candidates: BTreeMap<(ReplicaId, Term), LogId>,
     committed: BTreeMap<Index, (Term, Bytes)>,
-    /// Per read, what was committed when it began.
+    /// Per read that is not answered, what was committed when it began.
     reads: BTreeMap<ReadId, Index>,
     commits: BTreeMap<ReplicaId, Index>,
     /// What each replica counted by when it moved last.
@@ -53,17 +53,25 @@ impl Rules {
         self.reads.insert(id, highest);
     }
 
+    /// Whether a read waits for its answer.
+    pub(super) fn read_waits(&self) -> bool {
+        !self.reads.is_empty()
+    }
+
     pub(super) fn effect(&mut self, members: &BTreeMap<u64, Member>, node: u64, effect: &Effect) {
         match effect {
             Effect::Send(envelope) => self.sent(&members[&node], envelope),
             Effect::Commit { index } => self.applies(&members[&node], node, *index),
             Effect::ReadReady { id, index } => {
-                let floor = self.reads.get(id).copied().unwrap_or(0);
+                let floor = self.reads.remove(id).unwrap_or(0);
                 if *index < floor {
                     self.broken(format!(
                         "linearizable reads: n{node} reads at {index}, but {floor} was committed before"
                     ));
                 }
+            }
+            Effect::ReadRefused { id, .. } => {
+                self.reads.remove(id);
             }
             Effect::Fatal { reason } => self.broken(format!("nobody stops: n{node}: {reason}")),
             _ => {}

@@ -1,6 +1,9 @@
 //! Votes, leaders, transfers of leadership.
 
-use coracle_proto::{Config, Configuration, LogId, Message, NodeId, ReadMode, VoteKind};
+use coracle_proto::{
+    Change, Config, Configuration, LogId, Message, NodeId, ReadMode, TimeoutKind, Transition,
+    VoteKind,
+};
 
 use super::Outcome;
 use crate::cluster::{Cluster, ELECTION, replica};
@@ -16,6 +19,12 @@ fn heard() -> Message {
         hold: std::time::Duration::ZERO,
         priority: coracle_proto::DEFAULT_PRIORITY,
     }
+}
+
+/// Three voters that ask for pre-votes first.
+fn with_pre_vote() -> Cluster {
+    let configuration = Configuration::initial([1, 2, 3].map(NodeId));
+    Cluster::with(configuration, |config: &mut Config| config.pre_vote = true)
 }
 
 /// Two candidates of one term ask the same replica.
@@ -50,10 +59,8 @@ pub(super) fn vote_before_sync() -> Outcome {
 
 /// Node 3 lacks an entry that is committed, and campaigns.
 pub(super) fn lower_log(pre_vote: bool) -> Outcome {
-    let configuration = Configuration::initial([1, 2, 3].map(NodeId));
-    let configure = |config: &mut Config| config.pre_vote = true;
     let mut cluster = match pre_vote {
-        true => Cluster::with(configuration, configure),
+        true => with_pre_vote(),
         false => Cluster::of(3),
     };
     cluster.elect(1);
@@ -114,5 +121,77 @@ pub(super) fn timeout_now_of_old_term() -> Outcome {
     cluster.tell(replica(1), replica(2), term - 1, Message::TimeoutNow);
     let same = cluster.status(2).hard_state.term == term;
     cluster.expect(same, "transfer: n2 campaigns for a leader of an older term");
+    cluster.verdict()
+}
+
+/// A leader hears of a term in which nobody has elected it.
+pub(super) fn leads_on_in_next_term() -> Outcome {
+    let mut cluster = Cluster::of(3);
+    cluster.elect(1);
+    cluster.tell(replica(3), replica(1), 9, heard());
+    cluster.settle();
+    let leads = cluster.leads(1);
+    cluster.expect(!leads, "elections: n1 leads a term that nobody gave to it");
+    cluster.verdict()
+}
+
+/// A leader speaks to a replica whose term is higher.
+pub(super) fn lower_term_unanswered() -> Outcome {
+    let mut cluster = Cluster::of(3);
+    cluster.elect(1);
+    cluster.tell(replica(2), replica(3), 9, heard());
+    cluster.settle();
+    cluster.timeout(1, TimeoutKind::Heartbeat);
+    cluster.settle();
+    let knows = cluster.status(1).hard_state.term >= 9;
+    cluster.expect(knows, "terms: n1 never hears of the term of n3");
+    cluster.verdict()
+}
+
+/// Without node 1 the longer log is with node 2, the higher term with node 3.
+pub(super) fn refusal_term_ignored() -> Outcome {
+    let mut cluster = with_pre_vote();
+    cluster.elect(1);
+    cluster.cut(1, 3);
+    cluster.propose(1, "a");
+    cluster.settle();
+    cluster.isolate(1);
+    cluster.tell(replica(2), replica(3), 9, heard());
+    for _ in 0..3 {
+        cluster.elect(3);
+        cluster.elect(2);
+    }
+    let leads = cluster.leads(2);
+    cluster.expect(leads, "elections: n2 and n3 hold each other up");
+    cluster.verdict()
+}
+
+/// A learner was promoted and has not heard of it; now its vote is needed.
+pub(super) fn learner_gives_no_vote() -> Outcome {
+    let mut configuration = Configuration::initial([1, 2].map(NodeId));
+    configuration.learners = [replica(3)].into();
+    let mut cluster = Cluster::with(configuration, |_| {});
+    cluster.elect(1);
+    cluster.isolate(3);
+    cluster.change(1, &[Change::Voter(NodeId(3))], Transition::Auto);
+    cluster.settle();
+    cluster.heal();
+    cluster.isolate(1);
+    cluster.elect(2);
+    let leads = cluster.leads(2);
+    cluster.expect(leads, "elections: n3 is a voter and gives no vote");
+    cluster.verdict()
+}
+
+/// A leader that everybody hears hands over.
+pub(super) fn transfer_asks_first() -> Outcome {
+    let mut cluster = with_pre_vote();
+    cluster.elect(1);
+    cluster.timeout(1, TimeoutKind::Heartbeat);
+    cluster.settle();
+    cluster.transfer(1, 2);
+    cluster.settle();
+    let leads = cluster.leads(2);
+    cluster.expect(leads, "transfer: n2 was told to lead and does not");
     cluster.verdict()
 }

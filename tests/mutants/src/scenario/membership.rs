@@ -119,3 +119,32 @@ pub(super) fn configuration_not_rolled_back() -> Outcome {
     );
     cluster.verdict()
 }
+
+/// A leader removes itself.
+pub(super) fn removed_leader_stays() -> Outcome {
+    let mut cluster = Cluster::of(3);
+    cluster.elect(1);
+    cluster.change(1, &[Change::Remove(NodeId(1))], AUTO);
+    cluster.settle();
+    let leads = cluster.leads(1);
+    cluster.expect(!leads, "removal: n1 is no member and leads on");
+    cluster.verdict()
+}
+
+/// A leader enters a joint configuration, and is gone before it can leave it.
+pub(super) fn joint_of_another_kept() -> Outcome {
+    let mut cluster = Cluster::of(3);
+    cluster.elect(1);
+    let next = cluster.status(1).last.index + 1;
+    cluster.host(born(4, next));
+    let changes = [Change::Voter(NodeId(4)), Change::Remove(NodeId(3))];
+    cluster.change(1, &changes, AUTO);
+    cluster.settle_until(|cluster| cluster.status(2).configuration.index == next);
+    cluster.isolate(1);
+    cluster.elect(2);
+    cluster.timeout(2, TimeoutKind::Heartbeat);
+    cluster.settle();
+    let joint = cluster.status(2).configuration.is_joint();
+    cluster.expect(!joint, "joint consensus: n2 leads and never leaves it");
+    cluster.verdict()
+}

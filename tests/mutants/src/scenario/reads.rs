@@ -80,3 +80,18 @@ pub(super) fn lease_kept_on_transfer() -> Outcome {
     cluster.read(1, ReadMode::Lease);
     cluster.verdict()
 }
+
+/// A leader that is asked and cannot make sure hears of the next one.
+pub(super) fn read_refusal_dropped() -> Outcome {
+    let mut cluster = Cluster::of(3);
+    cluster.elect(1);
+    cluster.isolate(1);
+    cluster.read(1, ReadMode::Index);
+    cluster.elect(2);
+    cluster.heal();
+    cluster.timeout(2, TimeoutKind::Heartbeat);
+    cluster.settle();
+    let waits = cluster.read_waits();
+    cluster.expect(!waits, "answers: whoever asked n1 waits for ever");
+    cluster.verdict()
+}

@@ -236,3 +236,21 @@ pub(super) fn witness_first() -> Outcome {
     );
     cluster.verdict()
 }
+
+/// The answer to the one append that a window admits is lost.
+pub(super) fn full_window_unasked() -> Outcome {
+    let configuration = Configuration::initial([1, 2, 3].map(NodeId));
+    let mut cluster = Cluster::with(configuration, |config| config.max_inflight_appends = 1);
+    cluster.elect(1);
+    cluster.cut_one_way(2, 1);
+    cluster.propose(1, "a");
+    cluster.settle();
+    cluster.heal();
+    cluster.propose(1, "b");
+    cluster.settle();
+    cluster.timeout(1, TimeoutKind::Heartbeat);
+    cluster.settle();
+    let whole = cluster.durable(2) == cluster.durable(1);
+    cluster.expect(whole, "replication: n2 never gets another entry");
+    cluster.verdict()
+}

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use coracle_driver::{Section, SnapshotError, Snapshots};
 use coracle_log::{MemoryDisk, SnapshotFiles};
-use coracle_proto::{Change, GroupId, LogId, NodeId, TimeoutKind, Transition};
+use coracle_proto::{Change, GroupId, Index, LogId, Message, NodeId, TimeoutKind, Transition};
 
 use super::Outcome;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, born};
 
 /// A change of members reaches a follower in a snapshot only.
 pub(super) fn snapshot_keeps_configuration() -> Outcome {
@@ -52,12 +52,52 @@ fn catch_up(cluster: &mut Cluster, node: u64) {
     let last = cluster.status(1).commit;
     cluster.compact(1, last);
     cluster.heal();
+    reach(cluster, node, last);
+}
+
+/// Node 1 leads, and feeds `node` until it has everything up to `last`.
+fn reach(cluster: &mut Cluster, node: u64, last: Index) {
     for _ in 0..3 {
         cluster.timeout(1, TimeoutKind::Heartbeat);
         cluster.settle();
     }
     let there = cluster.status(node).commit >= last;
     cluster.expect(there, "catching up: the snapshot never arrives");
+}
+
+/// A node is added that the leader's snapshot does not know of.
+pub(super) fn snapshot_for_members_only() -> Outcome {
+    let mut cluster = Cluster::of(3);
+    cluster.elect(1);
+    cluster.propose(1, "a");
+    cluster.settle();
+    let last = cluster.status(1).commit;
+    cluster.compact(1, last);
+    cluster.host(born(4, last + 1));
+    cluster.change(1, &[Change::Learner(NodeId(4))], Transition::Auto);
+    cluster.settle();
+    reach(&mut cluster, 4, last);
+    cluster.verdict()
+}
+
+/// A snapshot is lost on its way.
+pub(super) fn snapshot_offered_once() -> Outcome {
+    let mut cluster = Cluster::of(3);
+    cluster.elect(1);
+    cluster.isolate(3);
+    cluster.propose(1, "a");
+    cluster.settle();
+    let last = cluster.status(1).commit;
+    cluster.compact(1, last);
+    cluster.heal();
+    cluster.timeout(1, TimeoutKind::Heartbeat);
+    let is_snapshot = |message: &Message| matches!(message, Message::Snapshot { .. });
+    cluster.settle_until(|cluster| cluster.carries(is_snapshot));
+    cluster.isolate(3);
+    cluster.settle();
+    cluster.heal();
+    reach(&mut cluster, 3, last);
+    cluster.verdict()
 }
 
 /// A byte of a snapshot file changes on its way.
