@@ -1,10 +1,11 @@
 //! The client: one handle, many endpoints, one pool of connections.
 
 mod body;
-mod events;
+mod collect;
+pub(crate) mod events;
 mod members;
 mod operate;
-mod send;
+pub(crate) mod send;
 mod snapshots;
 
 use std::sync::Arc;
@@ -451,7 +452,7 @@ fn fsm_path(name: &str, rest: &str) -> Result<String, ClientError> {
 }
 
 impl Reply {
-    fn index(&self) -> Result<u64, ClientError> {
+    pub(crate) fn index(&self) -> Result<u64, ClientError> {
         header_number(&self.headers, header::INDEX).ok_or_else(|| {
             self.nonsense(format!("its reply has no valid {} header", header::INDEX))
         })

@@ -6,6 +6,8 @@ mod duration;
 mod endpoint;
 mod error;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod header;
 mod key;
 mod members;

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::header::{ACCEPT, HeaderValue};
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::Client;
 use super::body::Body;
+use super::collect::collect;
 use crate::{AttemptError, ClientError, Endpoint, Event, EventFilter, Problem, header};
 
 /// Longest line of the stream.
@@ -26,6 +27,8 @@ pub struct EventStream {
     endpoint: Endpoint,
     body: Incoming,
     buffer: BytesMut,
+    /// Bytes of the buffer that are known to hold no end of a line.
+    scanned: usize,
 }
 
 impl Client {
@@ -56,27 +59,53 @@ impl Client {
             let name = http::header::HeaderName::from_static(header::LAST_EVENT_ID);
             request.headers_mut().insert(name, HeaderValue::from(from));
         }
-        let answer = timeout(self.inner.timeout, self.inner.http.request(request)).await;
-        let response = answer
-            .map_err(|_| ClientError::NoAnswer(vec![failed("no answer in time".into())]))?
-            .map_err(|e| ClientError::Unreachable(vec![failed(super::send::chain(&e))]))?;
-        let (parts, body) = response.into_parts();
-        if parts.status == StatusCode::OK {
-            return Ok(EventStream {
-                endpoint,
-                body,
-                buffer: BytesMut::new(),
-            });
-        }
-        let body = Limited::new(body, MAX_PROBLEM_BYTES).collect().await;
-        let body = body.map_err(|e| ClientError::Protocol(failed(e.to_string())))?;
-        match serde_json::from_slice::<Problem>(&body.to_bytes()) {
-            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
-            Err(_) => Err(ClientError::Protocol(failed(format!(
-                "status {}",
-                parts.status
-            )))),
-        }
+        let asked = async {
+            let response = self.inner.http.request(request).await;
+            let unreachable = |e| ClientError::Unreachable(vec![failed(super::send::chain(&e))]);
+            opened(&endpoint, response.map_err(unreachable)?).await
+        };
+        let answer = timeout(self.inner.timeout, asked).await;
+        answer.map_err(|_| ClientError::NoAnswer(vec![failed("no answer in time".into())]))?
+    }
+}
+
+async fn opened(
+    endpoint: &Endpoint,
+    response: Response<Incoming>,
+) -> Result<EventStream, ClientError> {
+    let (parts, body) = response.into_parts();
+    if parts.status == StatusCode::OK {
+        return Ok(EventStream {
+            endpoint: endpoint.clone(),
+            body,
+            buffer: BytesMut::new(),
+            scanned: 0,
+        });
+    }
+    let failed = |reason: String| {
+        ClientError::Protocol(AttemptError {
+            endpoint: endpoint.clone(),
+            reason,
+        })
+    };
+    let body = collect(body, MAX_PROBLEM_BYTES).await;
+    let body = body.map_err(|e| failed(e.to_string()))?;
+    match serde_json::from_slice::<Problem>(&body) {
+        Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+        Err(_) => Err(failed(format!("status {}", parts.status))),
+    }
+}
+
+/// See [`crate::fuzzing`].
+pub(crate) mod fuzzing {
+    use super::{ClientError, Endpoint, EventStream, Incoming, Response};
+
+    /// A stream from a response.
+    pub(crate) async fn opened(
+        endpoint: &Endpoint,
+        response: Response<Incoming>,
+    ) -> Result<EventStream, ClientError> {
+        super::opened(endpoint, response).await
     }
 }
 
@@ -122,16 +151,21 @@ impl EventStream {
     }
 
     fn line(&mut self) -> Result<Option<Bytes>, ClientError> {
-        match self.buffer.iter().position(|&byte| byte == b'\n') {
+        let new = &self.buffer[self.scanned..];
+        match new.iter().position(|&byte| byte == b'\n') {
             Some(end) => {
-                let line = self.buffer.split_to(end).freeze();
+                let line = self.buffer.split_to(self.scanned + end).freeze();
                 self.buffer.advance(1);
+                self.scanned = 0;
                 Ok(Some(line))
             }
             None if self.buffer.len() > MAX_LINE_BYTES => {
                 Err(self.nonsense(format!("a line of more than {MAX_LINE_BYTES} bytes")))
             }
-            None => Ok(None),
+            None => {
+                self.scanned = self.buffer.len();
+                Ok(None)
+            }
         }
     }
 
@@ -140,5 +174,39 @@ impl EventStream {
             endpoint: self.endpoint.clone(),
             reason,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_stops_in_the_middle_of_an_error_is_not_waited_for_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("an address");
+        let node = async {
+            let (mut connection, _) = listener.accept().await.expect("a client");
+            let asked = connection.read(&mut [0; 1024]).await;
+            assert!(asked.expect("a request") > 0);
+            let head = b"HTTP/1.1 503 no\r\ncontent-length: 9\r\n\r\n{";
+            connection.write_all(head).await.expect("writes");
+            std::future::pending::<()>().await;
+        };
+        let endpoint = format!("http://{address}").parse().expect("an endpoint");
+        let client = Client::builder(vec![endpoint]).timeout(Duration::from_millis(50));
+        let client = client.build().expect("a client");
+
+        let filter = EventFilter::default();
+        let ended = tokio::select! {
+            ended = timeout(Duration::from_secs(10), client.events(&filter, None)) => ended,
+            () = node => unreachable!("the node says nothing more"),
+        };
+
+        let error = ended.expect("it ends").expect_err("no events");
+        assert!(matches!(error, ClientError::NoAnswer(_)), "{error}");
     }
 }

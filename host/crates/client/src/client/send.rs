@@ -5,12 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::body::{Body, OnProgress};
+use super::collect::collect;
 use super::{Client, header_number};
 use crate::policy::{self, Failure, Next};
 use crate::{AttemptError, ClientError, Endpoint, Outcome, Problem, header};
@@ -48,10 +49,10 @@ pub(super) struct Call {
 
 /// A success.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     endpoint: Endpoint,
     pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// How an attempt ended without success.
@@ -219,12 +220,7 @@ impl Client {
                     Failed::Lost(failure(reason))
                 }
             })?;
-            let (parts, body) = response.into_parts();
-            let body = Limited::new(body, MAX_REPLY_BYTES).collect().await;
-            let body = body
-                .map_err(|e| Failed::Lost(failure(chain(&*e))))?
-                .to_bytes();
-            read(endpoint, parts, body)
+            receive(endpoint, response).await
         };
         match timeout(limit + GRACE, exchange).await {
             Ok(result) => result,
@@ -251,6 +247,19 @@ fn request(call: &Call, endpoint: &Endpoint, limit: Duration) -> Result<Request<
         .headers_mut()
         .insert(HeaderName::from_static(header::TIMEOUT), value);
     Ok(request)
+}
+
+async fn receive(endpoint: &Endpoint, response: Response<Incoming>) -> Result<Reply, Failed> {
+    let (parts, body) = response.into_parts();
+    let body = collect(body, MAX_REPLY_BYTES).await;
+    let lost = |reason| {
+        Failed::Lost(AttemptError {
+            endpoint: endpoint.clone(),
+            reason,
+        })
+    };
+    let body = body.map_err(|e| lost(e.to_string()))?;
+    read(endpoint, parts, body)
 }
 
 fn read(endpoint: &Endpoint, parts: http::response::Parts, body: Bytes) -> Result<Reply, Failed> {
@@ -289,7 +298,7 @@ fn read(endpoint: &Endpoint, parts: http::response::Parts, body: Bytes) -> Resul
 }
 
 impl Reply {
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         serde_json::from_slice(&self.body).map_err(|e| self.nonsense(format!("its reply: {e}")))
     }
 
@@ -298,6 +307,27 @@ impl Reply {
             endpoint: self.endpoint.clone(),
             reason,
         })
+    }
+}
+
+/// See [`crate::fuzzing`].
+pub(crate) mod fuzzing {
+    use super::{Call, Client, ClientError, Endpoint, Failed, History, Incoming, Reply, Response};
+
+    /// What a call makes of a response.
+    pub(crate) async fn receive(
+        client: &Client,
+        endpoint: &Endpoint,
+        response: Response<Incoming>,
+    ) -> Result<Reply, ClientError> {
+        let call = Call::new(http::Method::GET, "/".into(), client.inner.timeout);
+        let failed: Failed = match super::receive(endpoint, response).await {
+            Ok(reply) => return Ok(reply),
+            Err(failed) => failed,
+        };
+        let mut history = History::default();
+        let (_, problem) = client.judge(&call, endpoint, failed, &mut history)?;
+        Err(history.give_up(problem, call.read_only))
     }
 }
 
