@@ -12,7 +12,7 @@ use std::{
 
 use super::coverage::{ENGINE, WATCHED};
 use crate::{
-    runs::{Failure, not_started, output, say, step},
+    runs::{Failure, not_started, output, say},
     workspace::{cargo, json_text, root, target_folder},
 };
 
@@ -59,22 +59,20 @@ fn build(folder: &Path) -> Result<PathBuf, Failure> {
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.ok_or_else(|| Failure::Other("`rustc -vV` names no host".into()))?;
     let own = copy_of_xtask(folder)?;
-    let watched = |last: &str| {
-        let mut build = cargo("test --release --no-run -p coracle-fuzz --test fuzz");
-        build
-            .args(["--target", host])
-            .args(["--config", "profile.release.debug-assertions=true"])
-            // The counters cost more than this saves, and the build is half as long.
-            .args(["--config", "profile.release.opt-level=1"])
-            .args(last.split_whitespace())
-            .env("CARGO_TARGET_DIR", folder)
-            .env("RUSTC_WRAPPER", &own)
-            .env(WATCHED, "1")
-            .env("RUSTFLAGS", format!("--cfg fuzzing --cfg {ENGINE}"));
-        build
-    };
-    step("building the targets with libFuzzer", &mut watched(""))?;
-    let built = output(&mut watched("--message-format json"))?;
+    let mut build = cargo("test --release --no-run -p coracle-fuzz --test fuzz");
+    build
+        .args(["--target", host])
+        .args(["--config", "profile.release.debug-assertions=true"])
+        // The counters cost more than this saves, and the build is half as long.
+        .args(["--config", "profile.release.opt-level=1"])
+        .args(["--message-format", "json-render-diagnostics"])
+        .env("CARGO_TARGET_DIR", folder)
+        .env("RUSTC_WRAPPER", &own)
+        .env(WATCHED, "1")
+        .env("RUSTFLAGS", format!("--cfg fuzzing --cfg {ENGINE}"))
+        .stderr(Stdio::inherit());
+    say("building the targets with libFuzzer");
+    let built = output(&mut build)?;
     json_text(&built, "executable")
         .map(PathBuf::from)
         .ok_or_else(|| Failure::Other("cargo names no program of the targets".into()))

@@ -123,11 +123,9 @@ impl Tracer {
         }
     }
 
-    /// The node's turn came to this.
+    /// The node's turn came to this. What is said and taken for committed rests on what was durable
+    /// before, and may be of a replica that ends with the turn: so writes come last.
     pub fn turned(&mut self, outbox: &Outbox, out: &mut String) {
-        for write in &outbox.writes {
-            self.write(write, out);
-        }
         for change in &outbox.leadership {
             self.leadership(change, out);
         }
@@ -148,6 +146,9 @@ impl Tracer {
                 }
                 _ => {}
             }
+        }
+        for write in &outbox.writes {
+            self.write(write, out);
         }
     }
 
