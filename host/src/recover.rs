@@ -14,6 +14,8 @@ mod same;
 mod write;
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use coracle_proto::NodeId;
@@ -65,10 +67,22 @@ pub fn recover(request: &Request, said: &dyn Fn(&str)) -> Result<Report, Recover
     Ok(report)
 }
 
+/// Longest marker that is read.
+const MAX_MARKER_BYTES: u64 = 1 << 20;
+
 /// What was done to a data folder, if it was recovered.
 pub fn marker(data_dir: &Path) -> Option<Marker> {
-    let bytes = std::fs::read(data_dir.join(report::MARKER)).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    let file = File::open(data_dir.join(report::MARKER)).ok()?;
+    let mut bytes = Vec::new();
+    let mut taken = file.take(MAX_MARKER_BYTES);
+    taken.read_to_end(&mut bytes).ok()?;
+    decode_marker(&bytes)
+}
+
+/// The marker in these bytes.
+#[doc(hidden)]
+pub fn decode_marker(bytes: &[u8]) -> Option<Marker> {
+    serde_json::from_slice(bytes).ok()
 }
 
 fn look(locked: &[Locked], said: &dyn Fn(&str)) -> Result<Vec<Folder>, RecoverError> {

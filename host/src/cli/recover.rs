@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
+use coracle_client::node_id;
 use coracle_proto::NodeId;
 
 use super::failure::Exit;
@@ -57,11 +58,9 @@ impl FromStr for Name {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = text.strip_prefix('n').unwrap_or(text).parse();
-        match number {
-            Ok(number) if number > 0 => Ok(Self(NodeId(number))),
-            _ => Err("want a node such as n2".to_owned()),
-        }
+        let number = node_id(text).filter(|number| *number > 0);
+        let number = number.ok_or_else(|| "want a node such as n2".to_owned())?;
+        Ok(Self(NodeId(number)))
     }
 }
 

@@ -135,7 +135,10 @@ impl Shell {
     }
 }
 
-fn wanted(set: &BTreeMap<String, String>) -> Result<BTreeMap<String, Option<Value>>, Failure> {
+/// The changes in another node's call: values are JSON.
+pub(super) fn wanted(
+    set: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, Option<Value>>, Failure> {
     let bad = |detail: String| Failure::not_applied(Code::BadRequest, detail);
     let pairs = set.iter().map(|(key, json)| {
         let value: serde_json::Value =

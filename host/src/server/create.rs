@@ -28,11 +28,7 @@ impl Shell {
         limits: &[u8],
         deadline: Instant,
     ) -> Result<Reply, Failure> {
-        let limits: Limits = postcard::from_bytes(limits).map_err(|error| {
-            Failure::not_applied(Code::BadRequest, format!("malformed limits: {error}"))
-        })?;
-        check_limits(&limits)
-            .map_err(|wrong| Failure::not_applied(Code::BadRequest, format!("limits: {wrong}")))?;
+        let limits = decode_limits(limits)?;
         if !self.directory.state().plugins.contains_key(&plugin) {
             let detail = format!("plugin {plugin} is not known: upload it first");
             return Err(Failure::not_applied(Code::NotFound, detail));
@@ -133,6 +129,15 @@ impl Shell {
         // Past the deadline the removal goes on by itself; the name is free a little later.
         let _ = timeout_at(deadline, dropped).await;
     }
+}
+
+/// The limits in another node's call.
+pub(super) fn decode_limits(bytes: &[u8]) -> Result<Limits, Failure> {
+    let bad = |detail| Failure::not_applied(Code::BadRequest, detail);
+    let limits: Limits =
+        postcard::from_bytes(bytes).map_err(|error| bad(format!("malformed limits: {error}")))?;
+    check_limits(&limits).map_err(|wrong| bad(format!("limits: {wrong}")))?;
+    Ok(limits)
 }
 
 /// A group is named after its creating entry; asked for the same again, the directory answers the

@@ -2,12 +2,18 @@
 //! with what it has read as it would be written again.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use coracle_driver::Digest;
-use coracle_proto::LogId;
+use coracle_driver::{Digest, Limits};
+use coracle_proto::{LogId, NodeId};
 
 use super::bulk::{Bulk, Given};
 use super::call::{Call, Failure, Hidden, Reply, decode_result, encode_result};
+use super::configure::wanted;
+use super::create::decode_limits;
+use super::membership::fuzzing as book;
+use super::settings::fuzzing as settings;
+use crate::config::Config;
 use crate::join::wire::{self, Admission, Fields, Refused, Request};
 
 /// One call of most kinds.
@@ -54,6 +60,50 @@ pub fn calls() -> Vec<Vec<u8>> {
 /// Reads a call.
 pub fn read_call(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(Call::decode(bytes).ok()?.encode().to_vec())
+}
+
+/// The limits of a new fsm, as a call holds them.
+pub fn limits() -> Vec<u8> {
+    postcard::to_stdvec(&Limits::default()).unwrap_or_default()
+}
+
+/// Reads such limits.
+pub fn read_limits(bytes: &[u8]) -> Option<Vec<u8>> {
+    postcard::to_stdvec(&decode_limits(bytes).ok()?).ok()
+}
+
+/// Reads the value that a call gives a setting, and applies it. Whether it could be.
+pub fn read_setting(key: &str, json: &str, config: &Config) -> bool {
+    let wanted = wanted(&BTreeMap::from([(key.to_owned(), json.to_owned())]));
+    let changes = wanted.map(|wanted| wanted.into_iter().collect::<Vec<_>>());
+    changes.is_ok_and(|changes| {
+        let mut changes = changes.into_iter();
+        changes
+            .all(|(key, value)| value.is_none_or(|value| config.with_setting(&key, &value).is_ok()))
+    })
+}
+
+/// A file of settings that were changed at run time.
+pub fn changed_settings() -> Vec<u8> {
+    settings::file()
+}
+
+/// Reads such a file and puts it on top of a configuration.
+pub fn read_changed_settings(bytes: &[u8], config: &Config) -> Option<(Vec<u8>, Config)> {
+    settings::read(bytes, config)
+}
+
+/// A file with the addresses of nodes.
+pub fn addresses() -> Vec<u8> {
+    book::file()
+}
+
+/// Reads such a file: whom a node connects to, and the file as it would be written again.
+pub fn read_addresses(
+    bytes: &[u8],
+    config: &Config,
+) -> Option<(Vec<(NodeId, SocketAddr)>, Vec<u8>)> {
+    book::read(bytes, config)
 }
 
 /// One answer of most kinds.

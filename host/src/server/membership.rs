@@ -9,7 +9,7 @@ mod list;
 mod plan;
 mod strangers;
 
-pub(super) use book::AddressBook;
+pub(super) use book::{AddressBook, fuzzing};
 pub(crate) use change::MAX_TOKEN_TTL;
 pub(super) use change::address;
 pub(super) use chores::Chores;

@@ -21,6 +21,7 @@ mod freshness;
 pub mod fuzzing;
 mod heal;
 mod images;
+mod kept_file;
 mod leadership;
 mod log_writer;
 mod machines;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
@@ -13,14 +12,12 @@ use coracle_driver::{Disk, Tuning};
 use tokio::sync::watch;
 use toml::{Table, Value};
 
+use super::kept_file::{self, KeptFileError};
 use crate::api::http;
 use crate::config::{Config, SettingError};
 
 /// The file in the data folder.
 const FILE: &str = "settings.toml";
-
-/// Largest file that is read.
-const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Changes what the log of this process shows.
 #[derive(Clone)]
@@ -80,7 +77,7 @@ pub(super) struct Settings {
 impl Settings {
     /// The file's settings with those on top that were changed in an earlier run.
     pub(super) fn open(file: Config, disk: Arc<dyn Disk>, log: LogControl) -> anyhow::Result<Self> {
-        let changes = read(&*disk).with_context(|| format!("{FILE} in the data folder"))?;
+        let changes = read(&*disk)?;
         let current = merge(&file, &changes)
             .with_context(|| format!("{FILE} in the data folder: correct or remove it"))?;
         if current.log.level != file.log.level {
@@ -149,7 +146,7 @@ impl Settings {
                 reason,
             })?;
         }
-        keep(&*self.disk, &next).map_err(ChangeError::NotKept)?;
+        kept_file::replace(&*self.disk, FILE, &encode(&next)).map_err(ChangeError::NotKept)?;
         *changes = next;
         let config = Arc::new(config);
         self.http.send_replace(config.limits.http());
@@ -205,34 +202,50 @@ fn merge(file: &Config, changes: &BTreeMap<String, Value>) -> Result<Config, Set
     }
 }
 
-fn read(disk: &dyn Disk) -> anyhow::Result<BTreeMap<String, Value>> {
-    let Ok(file) = disk.open(Path::new(FILE), false) else {
-        return Ok(BTreeMap::new());
-    };
-    let len = file.len()?;
-    anyhow::ensure!(len <= MAX_FILE_BYTES, "it has {len} bytes");
-    let mut bytes = vec![0; usize::try_from(len)?];
-    file.read_at(0, &mut bytes)?;
-    let table: Table = std::str::from_utf8(&bytes)?.parse()?;
+fn read(disk: &dyn Disk) -> Result<BTreeMap<String, Value>, KeptFileError> {
+    let bytes = kept_file::read(disk, FILE)?;
+    bytes.map_or_else(|| Ok(BTreeMap::new()), |bytes| decode(&bytes))
+}
+
+fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Value>, KeptFileError> {
+    let damaged = |reason: String| KeptFileError::Damaged { name: FILE, reason };
+    let text = std::str::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
+    let table: Result<Table, _> = text.parse();
+    let table = table.map_err(|error| damaged(error.to_string()))?;
     Ok(table.into_iter().collect())
 }
 
-fn keep(disk: &dyn Disk, changes: &BTreeMap<String, Value>) -> io::Result<()> {
+fn encode(changes: &BTreeMap<String, Value>) -> Vec<u8> {
     let table: Table = changes.clone().into_iter().collect();
     let text = format!("# Changed at run time; goes before the configuration file.\n{table}");
-    let temporary = Path::new(FILE).with_extension("tmp");
-    let file = disk.open(&temporary, true)?;
-    file.set_len(0)?;
-    file.write_at(0, text.as_bytes())?;
-    file.sync()?;
-    drop(file);
-    disk.rename(&temporary, Path::new(FILE))?;
-    disk.sync_dir(Path::new(""))
+    text.into_bytes()
+}
+
+/// Ways in for `tests/fuzz`.
+pub(super) mod fuzzing {
+    use super::{BTreeMap, Config, Value, decode, encode, merge};
+
+    /// A file with two settings.
+    pub(in crate::server) fn file() -> Vec<u8> {
+        encode(&BTreeMap::from([
+            ("raft.heartbeat_ms".to_owned(), Value::Integer(40)),
+            ("log.level".to_owned(), Value::String("debug".to_owned())),
+        ]))
+    }
+
+    /// The file as it would be written again, and what follows from it.
+    pub(in crate::server) fn read(bytes: &[u8], file: &Config) -> Option<(Vec<u8>, Config)> {
+        let changes = decode(bytes).ok()?;
+        let config = merge(file, &changes).ok()?;
+        Some((encode(&changes), config))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use coracle_log::MemoryDisk;
+    use std::path::Path;
+
+    use coracle_log::{Fault, MemoryDisk};
 
     use super::*;
     use crate::config::parse_value;
@@ -272,6 +285,26 @@ peers = [{ id = 1, quic = "127.0.0.1:7400", http = "127.0.0.1:7401" }]
             .change(&change(&[("snapshot.entries", None)]))
             .unwrap();
         assert_eq!(open(&disk).get().snapshot.entries, 100_000);
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_not_taken_for_one_without_changes() {
+        let memory = MemoryDisk::new();
+        let disk: Arc<dyn Disk> = Arc::new(memory.clone());
+        let wanted = change(&[("snapshot.entries", Some("5"))]);
+        open(&disk).change(&wanted).unwrap();
+
+        for fault in [Fault::Crash, Fault::Read] {
+            memory.fail_after(0, fault);
+            if fault == Fault::Crash {
+                disk.sync_dir(Path::new("")).unwrap_err();
+            }
+            let opened = Settings::open(config(), Arc::clone(&disk), LogControl::none());
+            let error = opened.map(|it| it.get().snapshot.entries).unwrap_err();
+            assert!(format!("{error:#}").contains("settings.toml"), "{error:#}");
+            memory.restart();
+        }
+        assert_eq!(open(&disk).get().snapshot.entries, 5);
     }
 
     #[test]

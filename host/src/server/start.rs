@@ -156,7 +156,7 @@ async fn start_with(config: Config, log: LogControl) -> anyhow::Result<Handle> {
         let (config, metrics) = (config.clone(), Arc::clone(&metrics));
         tokio::task::spawn_blocking(move || storage::open(&config, metrics)).await??
     };
-    let book = AddressBook::open(&config)?;
+    let book = AddressBook::open(Arc::clone(&opened.disk))?;
     transport.peers = book.first(&config);
     let Parts {
         shell,

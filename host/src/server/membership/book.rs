@@ -2,12 +2,10 @@
 //! that starts has to reach the others before it has a directory again.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::Context as _;
+use coracle_driver::Disk;
 use coracle_driver::directory::Members;
 use coracle_proto::NodeId;
 use coracle_transport::Transport;
@@ -15,15 +13,15 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::config::{Config, Peer};
+use crate::server::kept_file::{self, KeptFileError};
 
 /// Its name in the data folder.
-pub(super) const FILE: &str = "members.json";
+const FILE: &str = "members.json";
 
 /// The addresses of all nodes.
 #[derive(Debug)]
 pub(in super::super) struct AddressBook {
-    path: PathBuf,
-    node: NodeId,
+    disk: Arc<dyn Disk>,
     kept: Kept,
     /// As the directory last had them.
     known: BTreeMap<NodeId, SocketAddr>,
@@ -48,19 +46,13 @@ struct Entry {
 
 impl AddressBook {
     /// Reads what was kept in the last run.
-    pub(in super::super) fn open(config: &Config) -> anyhow::Result<Self> {
-        let path = config.data_dir.join(FILE);
-        let kept = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .with_context(|| format!("{} is damaged: remove it", path.display()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Kept::default(),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {}", path.display()));
-            }
+    pub(in super::super) fn open(disk: Arc<dyn Disk>) -> Result<Self, KeptFileError> {
+        let kept = match kept_file::read(&*disk, FILE)? {
+            Some(bytes) => Kept::decode(&bytes)?,
+            None => Kept::default(),
         };
         Ok(Self {
-            path,
-            node: NodeId(config.node),
+            disk,
             kept,
             known: BTreeMap::new(),
         })
@@ -68,15 +60,7 @@ impl AddressBook {
 
     /// Whom to connect to before the directory has spoken.
     pub(in super::super) fn first(&self, config: &Config) -> BTreeMap<NodeId, SocketAddr> {
-        let configured: Vec<Entry> = config.peers.iter().map(Entry::of).collect();
-        let edited = configured
-            .iter()
-            .filter(|entry| !self.kept.configured.contains(entry));
-        let entries = self.kept.nodes.iter().chain(edited);
-        let entries = entries.filter(|entry| NodeId(entry.id) != self.node);
-        entries
-            .filter_map(|entry| Some((NodeId(entry.id), entry.quic.parse().ok()?)))
-            .collect()
+        self.kept.first(config)
     }
 
     /// Whether this node is somewhere else than the others were told.
@@ -123,7 +107,7 @@ impl AddressBook {
         if kept.nodes.is_empty() || kept == self.kept {
             return;
         }
-        match keep(&self.path, &kept) {
+        match keep(&*self.disk, &kept) {
             Ok(()) => self.kept = kept,
             Err(error) => warn!(%error, "the addresses of the nodes could not be kept"),
         }
@@ -152,16 +136,67 @@ impl Entry {
     }
 }
 
-fn keep(path: &Path, kept: &Kept) -> std::io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(&serde_json::to_vec_pretty(kept)?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
+impl Kept {
+    fn first(&self, config: &Config) -> BTreeMap<NodeId, SocketAddr> {
+        let configured: Vec<Entry> = config.peers.iter().map(Entry::of).collect();
+        let edited = configured
+            .iter()
+            .filter(|entry| !self.configured.contains(entry));
+        let entries = self.nodes.iter().chain(edited);
+        let entries = entries.filter(|entry| entry.id != config.node);
+        entries
+            .filter_map(|entry| Some((NodeId(entry.id), entry.quic.parse().ok()?)))
+            .collect()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, KeptFileError> {
+        serde_json::from_slice(bytes).map_err(|error| KeptFileError::Damaged {
+            name: FILE,
+            reason: error.to_string(),
+        })
+    }
+}
+
+fn keep(disk: &dyn Disk, kept: &Kept) -> std::io::Result<()> {
+    kept_file::replace(disk, FILE, &serde_json::to_vec_pretty(kept)?)
+}
+
+/// Ways in for `tests/fuzz`.
+pub(in crate::server) mod fuzzing {
+    use super::{Config, Entry, Kept, NodeId, SocketAddr};
+
+    /// A file with the addresses of two nodes.
+    pub(in crate::server) fn file() -> Vec<u8> {
+        let entry = |id: u64| Entry {
+            id,
+            quic: format!("127.0.0.1:{}", 7400 + id),
+            http: format!("http://127.0.0.1:{}", 7500 + id),
+        };
+        let kept = Kept {
+            configured: vec![entry(1)],
+            nodes: vec![entry(1), entry(2)],
+        };
+        serde_json::to_vec_pretty(&kept).unwrap_or_default()
+    }
+
+    /// What a start takes from a file, and the file as it would be written again.
+    pub(in crate::server) fn read(
+        bytes: &[u8],
+        config: &Config,
+    ) -> Option<(Vec<(NodeId, SocketAddr)>, Vec<u8>)> {
+        let kept = Kept::decode(bytes).ok()?;
+        let again = serde_json::to_vec_pretty(&kept).ok()?;
+        Some((kept.first(config).into_iter().collect(), again))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use coracle_log::MemoryDisk;
+
     use super::*;
 
     fn config(folder: &Path, quic: &[&str]) -> Config {
@@ -203,9 +238,10 @@ mod tests {
             &config,
             &[(1, "127.0.0.1:1"), (2, "127.0.0.1:30"), (4, "127.0.0.1:7")],
         );
-        keep(&config.data_dir.join(FILE), &kept).expect("keeps");
+        let disk = MemoryDisk::new();
+        keep(&disk, &kept).expect("keeps");
 
-        let book = AddressBook::open(&config).expect("opens");
+        let book = AddressBook::open(Arc::new(disk)).expect("opens");
 
         let first = book.first(&config);
         let ports: Vec<_> = first.iter().map(|(id, at)| (id.0, at.port())).collect();
@@ -217,10 +253,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let old = config(folder.path(), &["127.0.0.1:1", "127.0.0.1:3"]);
         let kept = kept(&old, &[(1, "127.0.0.1:1"), (2, "127.0.0.1:30")]);
-        keep(&old.data_dir.join(FILE), &kept).expect("keeps");
+        let disk = MemoryDisk::new();
+        keep(&disk, &kept).expect("keeps");
         let new = config(folder.path(), &["127.0.0.1:11", "127.0.0.1:5"]);
 
-        let book = AddressBook::open(&new).expect("opens");
+        let book = AddressBook::open(Arc::new(disk)).expect("opens");
 
         assert_eq!(book.first(&new)[&NodeId(2)].port(), 5);
         assert!(book.has_moved(&new.peers[0]));
