@@ -65,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "coracle",
             "coracle-client",
             "coracle-driver",
+            "coracle-guest",
             "coracle-log",
             "coracle-proto",
             "coracle-runtime",

@@ -20,13 +20,13 @@ const VAGUE: &[&str] = &[
     "util", "utils", "common", "helper", "helpers", "manager", "misc",
 ];
 
-struct File {
-    path: String,
-    text: String,
+pub(crate) struct File {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 /// The files with one of these endings.
-fn files(endings: &[&str]) -> Vec<File> {
+pub(crate) fn files(endings: &[&str]) -> Vec<File> {
     let mut files = Vec::new();
     collect(crate::root(), endings, &mut files);
     assert!(!files.is_empty(), "no file ends in {endings:?}");
@@ -58,7 +58,7 @@ fn collect(folder: &Path, endings: &[&str], files: &mut Vec<File>) {
 }
 
 /// Fails with all of them, each as `path:line: what`.
-fn none(found: Vec<String>) {
+pub(crate) fn none(found: Vec<String>) {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -12,6 +12,9 @@ use crate::engine::EPOCH;
 use crate::stage::StageError;
 
 const MAC_BYTES: usize = 32;
+
+/// Largest file that is read: some times what the largest component compiles to.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// A folder of compiled components, one file per (plugin digest, epoch, engine and target).
 #[derive(Debug)]
@@ -45,8 +48,12 @@ impl Cache {
         digest: &[u8; 32],
     ) -> Result<Option<Component>, StageError> {
         let path = self.path(digest);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        let bytes = match read(&path) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                tracing::warn!(path = %path.display(), "compiled code is too large; compiling");
+                return Ok(None);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(failed("read", &path, source)),
         };
@@ -96,6 +103,19 @@ impl Cache {
         context.extend(self.compatibility.to_le_bytes());
         context
     }
+}
+
+/// The whole file; `None` if it is larger than any that is written here.
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    if length > MAX_FILE_BYTES {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    // It may have grown since.
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 /// HMAC-SHA256 (RFC 2104) under the node's secret.
@@ -155,6 +175,55 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> StageError {
         action,
         path: path.to_owned(),
         source,
+    }
+}
+
+/// See [`crate::fuzzing`].
+pub(crate) mod fuzzing {
+    use super::{Cache, Component, StageError, fs};
+    use crate::engine::deterministic_config;
+
+    /// A component without anything in it.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    const DIGEST: [u8; 32] = [7; 32];
+
+    /// A folder with one file of compiled code.
+    #[derive(Debug)]
+    pub struct Compiled {
+        cache: Cache,
+        engine: wasmtime::Engine,
+    }
+
+    impl Compiled {
+        /// In this folder, and the file's bytes.
+        ///
+        /// # Errors
+        /// The engine or the folder fails.
+        pub fn new(folder: &std::path::Path) -> Result<(Self, Vec<u8>), StageError> {
+            let broken = |error: wasmtime::Error| StageError::Engine(error.to_string());
+            let engine = wasmtime::Engine::new(&deterministic_config()).map_err(broken)?;
+            let cache = Cache::open(folder.to_owned(), [5; 32], &engine)?;
+            let component = Component::new(&engine, EMPTY).map_err(broken)?;
+            cache.store(&DIGEST, &component)?;
+            let path = cache.path(&DIGEST);
+            let bytes = fs::read(&path).map_err(|error| super::failed("read", &path, error))?;
+            Ok((Self { cache, engine }, bytes))
+        }
+
+        /// Where the file is.
+        pub fn path(&self) -> std::path::PathBuf {
+            self.cache.path(&DIGEST)
+        }
+
+        /// Whether what is there now is taken for code of this node.
+        ///
+        /// # Errors
+        /// The folder fails.
+        pub fn load(&self) -> Result<bool, StageError> {
+            let component = self.cache.load(&self.engine, &DIGEST)?;
+            Ok(component.is_some())
+        }
     }
 }
 

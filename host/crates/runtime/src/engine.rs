@@ -134,7 +134,7 @@ impl fmt::Debug for Engine {
 /// All that decides what a guest computes, in one place (DESIGN 7.1). Every proposal is on or off
 /// by [`FEATURES`]; the other knobs are set even where their default is what we want, so that an
 /// update of the engine cannot change them.
-fn deterministic_config() -> Config {
+pub(crate) fn deterministic_config() -> Config {
     let mut config = Config::new();
     config
         .wasm_features(WasmFeatures::all().difference(FEATURES), false)

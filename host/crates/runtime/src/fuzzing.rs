@@ -1,7 +1,9 @@
-//! Ways in for `tests/fuzz`: what looks at a plugin's bytes before anything is compiled.
+//! Ways in for `tests/fuzz`: what looks at a plugin's bytes before anything is compiled, and at
+//! compiled code before it is believed.
 
 use wasmparser::Validator;
 
+pub use crate::cache::fuzzing::Compiled;
 use crate::depth::instrument;
 use crate::engine::FEATURES;
 use crate::inspect::inspect;

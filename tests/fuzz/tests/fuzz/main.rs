@@ -14,7 +14,9 @@ macro_rules! fuzz {
 }
 
 mod bombs;
+mod client;
 mod driver;
+mod guest;
 mod host;
 mod http;
 mod http_connection;
