@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncWriteExt as _, copy, duplex, sink, split};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, duplex, sink, split};
 
 use crate::client::{events, send};
 use crate::{AttemptError, Client, ClientError, Endpoint, Event};
@@ -113,9 +113,14 @@ async fn serve(
         }
         let _ended = to.shutdown().await;
     };
-    let listen = async {
-        let _asked = copy(&mut from, &mut sink()).await;
+    let serve = async {
+        // What is said before anything was asked is said to nobody.
+        let _asked = from.read(&mut [0]).await;
+        let listen = async {
+            let _rest = copy(&mut from, &mut sink()).await;
+        };
+        tokio::join!(talk, listen)
     };
-    let (_, (), ()) = tokio::join!(connection, talk, listen);
+    let (_, ((), ())) = tokio::join!(connection, serve);
     pending::<()>().await;
 }
