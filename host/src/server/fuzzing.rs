@@ -98,11 +98,11 @@ pub fn addresses() -> Vec<u8> {
     book::file()
 }
 
+/// Nodes, and where they are.
+pub type Addresses = Vec<(NodeId, SocketAddr)>;
+
 /// Reads such a file: whom a node connects to, and the file as it would be written again.
-pub fn read_addresses(
-    bytes: &[u8],
-    config: &Config,
-) -> Option<(Vec<(NodeId, SocketAddr)>, Vec<u8>)> {
+pub fn read_addresses(bytes: &[u8], config: &Config) -> Option<(Addresses, Vec<u8>)> {
     book::read(bytes, config)
 }
 

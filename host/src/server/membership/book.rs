@@ -163,7 +163,7 @@ fn keep(disk: &dyn Disk, kept: &Kept) -> std::io::Result<()> {
 
 /// Ways in for `tests/fuzz`.
 pub(in crate::server) mod fuzzing {
-    use super::{Config, Entry, Kept, NodeId, SocketAddr};
+    use super::{Config, Entry, Kept};
 
     /// A file with the addresses of two nodes.
     pub(in crate::server) fn file() -> Vec<u8> {
@@ -183,7 +183,7 @@ pub(in crate::server) mod fuzzing {
     pub(in crate::server) fn read(
         bytes: &[u8],
         config: &Config,
-    ) -> Option<(Vec<(NodeId, SocketAddr)>, Vec<u8>)> {
+    ) -> Option<(crate::server::fuzzing::Addresses, Vec<u8>)> {
         let kept = Kept::decode(bytes).ok()?;
         let again = serde_json::to_vec_pretty(&kept).ok()?;
         Some((kept.first(config).into_iter().collect(), again))
