@@ -3,6 +3,7 @@
 //! strace counts `fsync` and `fdatasync` apart, and those of each thread: that a life has ended at the
 //! one that was meant is read from what strace wrote.
 
+mod opened; // counted from the end of the opening of the log on
 mod trace; // what strace wrote
 
 use std::path::Path;
@@ -126,7 +127,7 @@ fn points(run: &mut Run, at: At) -> Result<(), Failure> {
     let kind = Kind::Data;
     if run.all {
         for nth in 1..=POINTS {
-            until_hit(run, at, &[Point { kind, nth }])?;
+            until_hit(run, at, Since::Start, &[Point { kind, nth }])?;
         }
     } else {
         // One of each quarter.
@@ -134,10 +135,25 @@ fn points(run: &mut Run, at: At) -> Result<(), Failure> {
         for part in 0..SAMPLE {
             let first = part * quarter + 1;
             let nth = run.rng.between(first, first + quarter);
-            until_hit(run, at, &[Point { kind, nth }])?;
+            until_hit(run, at, Since::Start, &[Point { kind, nth }])?;
         }
     }
-    folders(run, at)
+    folders(run, at)?;
+    hidden(run, at)
+}
+
+/// The first ones of the log writer, each of which has the number of one of the opening; in the short
+/// form the very first.
+fn hidden(run: &mut Run, at: At) -> Result<(), Failure> {
+    let kind = Kind::Data;
+    let mut nth = 1;
+    loop {
+        let opening = until_hit(run, at, Since::Opened, &[Point { kind, nth }])?.1;
+        if nth >= opening || !run.all {
+            return Ok(());
+        }
+        nth += 1;
+    }
 }
 
 /// Those of folders, as many as a life has until the last of the others; in the short form one that
@@ -146,7 +162,7 @@ fn folders(run: &mut Run, at: At) -> Result<(), Failure> {
     let kind = Kind::All;
     let first = if run.all { 1 } else { run.rng.between(1, 3) };
     for nth in first.. {
-        let hit = until_hit(run, at, &[Point { kind, nth }, LAST])?;
+        let (hit, _) = until_hit(run, at, Since::Start, &[Point { kind, nth }, LAST])?;
         if hit == LAST || !run.all {
             break;
         }
@@ -154,11 +170,23 @@ fn folders(run: &mut Run, at: At) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lives until one has been hit at one of these points; answers at which.
-fn until_hit(run: &mut Run, at: At, points: &[Point]) -> Result<Point, Failure> {
+/// From when on fsyncs are counted.
+#[derive(Debug, Clone, Copy)]
+enum Since {
+    Start,
+    Opened,
+}
+
+/// Lives until one has been hit at one of these points; answers at which, and how many were not counted.
+fn until_hit(
+    run: &mut Run,
+    at: At,
+    since: Since,
+    points: &[Point],
+) -> Result<(Point, u64), Failure> {
     for _ in 0..TRIES {
-        match one(run, at, points)? {
-            Ok(point) => return Ok(point),
+        match one(run, at, since, points)? {
+            Ok(hit) => return Ok(hit),
             Err(missed) => run.timeline.note("missed", &missed),
         }
     }
@@ -168,7 +196,12 @@ fn until_hit(run: &mut Run, at: At, points: &[Point]) -> Result<Point, Failure> 
 
 /// A life that ends at one of these, or goes on after an error at it. Answers at which, or what there
 /// was if we came too late.
-fn one(run: &mut Run, at: At, points: &[Point]) -> Result<Result<Point, String>, Failure> {
+fn one(
+    run: &mut Run,
+    at: At,
+    since: Since,
+    points: &[Point],
+) -> Result<Result<(Point, u64), String>, Failure> {
     let leader = run.leader()?;
     let victim = if run.rng.chance(40) {
         leader
@@ -185,8 +218,13 @@ fn one(run: &mut Run, at: At, points: &[Point]) -> Result<Result<Point, String>,
         At::After => {}
     }
     let before = run.cluster.log(victim).len();
-    let around = around(&trace, at, points);
-    run.start_in(victim, &around)?;
+    let hidden = match since {
+        Since::Start => {
+            run.start_in(victim, &around(&trace, at, points))?;
+            0
+        }
+        Since::Opened => opened::start(run, victim, &trace, at, points)?,
+    };
     match at {
         At::Before => run.ended(victim)?,
         At::After => {
@@ -205,7 +243,7 @@ fn one(run: &mut Run, at: At, points: &[Point]) -> Result<Result<Point, String>,
     })?;
     let hit = hit.map(|at| points[at]);
     if let Ok(Point { kind, nth }) = hit {
-        let detail = format!("n{victim} at {} {nth}", kind.name());
+        let detail = format!("n{victim} at {} {nth} after {hidden}", kind.name());
         run.timeline.note(named(at), &detail);
     }
     run.may_end.remove(&victim);
@@ -213,7 +251,7 @@ fn one(run: &mut Run, at: At, points: &[Point]) -> Result<Result<Point, String>,
         run.start(victim)?;
     }
     run.caught_up(victim)?;
-    Ok(hit)
+    Ok(hit.map(|point| (point, hidden)))
 }
 
 /// What a trace shows of a life that is over. strace outlives it for a moment.
@@ -242,28 +280,42 @@ fn named(at: At) -> &'static str {
 }
 
 fn around(trace: &Path, at: At, points: &[Point]) -> Around {
-    let what = match at {
-        At::Before => "signal=KILL".to_owned(),
-        At::After => format!("delay_exit={}", HELD_SECONDS * 1_000_000),
-        At::Error => "error=EIO".to_owned(),
-    };
-    let mut before: Vec<String> = ["strace", "-D", "-f", "-qq"].map(str::to_owned).to_vec();
+    let mut before: Vec<String> = ["strace", "-D", "-f"].map(str::to_owned).to_vec();
     // With it only these calls stop, and nothing else is slower; but it swallows the signal.
     if !matches!(at, At::Before) {
         before.push("--seccomp-bpf".to_owned());
     }
-    before.extend(["-y", "-o"].map(str::to_owned));
-    before.push(trace.to_string_lossy().into_owned());
-    before.extend(["-e", "trace=fsync,fdatasync", "-e", "signal=none"].map(str::to_owned));
-    for Point { kind, nth } in points {
-        let name = kind.name();
-        before.extend(["-e".to_owned(), format!("inject={name}:{what}:when={nth}")]);
-    }
+    before.extend(only_fsyncs(trace));
+    before.extend(inject(at, points));
     before.push("--".to_owned());
     Around {
         before,
         ..Around::default()
     }
+}
+
+/// What strace is to write, and where.
+fn only_fsyncs(trace: &Path) -> Vec<String> {
+    let mut words = ["-qq", "-y", "-e", "signal=none", "-e"]
+        .map(str::to_owned)
+        .to_vec();
+    words.push("trace=fsync,fdatasync".to_owned());
+    words.extend(["-o".to_owned(), trace.to_string_lossy().into_owned()]);
+    words
+}
+
+/// What it is to do.
+fn inject(at: At, points: &[Point]) -> Vec<String> {
+    let what = match at {
+        At::Before => "signal=KILL".to_owned(),
+        At::After => format!("delay_exit={}", HELD_SECONDS * 1_000_000),
+        At::Error => "error=EIO".to_owned(),
+    };
+    let one = |Point { kind, nth }: &Point| {
+        let name = kind.name();
+        ["-e".to_owned(), format!("inject={name}:{what}:when={nth}")]
+    };
+    points.iter().flat_map(one).collect()
 }
 
 /// Waits until strace has done what it was told to.
