@@ -1,7 +1,7 @@
 //! Snapshots on their way between nodes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -72,7 +72,8 @@ async fn send(shell: Arc<Shell>, what: SendSnapshot) {
     let (group, to) = (what.group, what.to);
     let began = Instant::now();
     shell.metrics.raft.snapshot_begins(Direction::Sent);
-    let result = try_send(&shell, &what).await;
+    let whole = Arc::new(AtomicBool::new(false));
+    let result = try_send(&shell, &what, &whole).await;
     let bytes = result.as_ref().ok().copied();
     let raft = &shell.metrics.raft;
     raft.snapshot_ends(Direction::Sent, began, bytes);
@@ -83,7 +84,15 @@ async fn send(shell: Arc<Shell>, what: SendSnapshot) {
             let (to, bytes) = (to.node.0, *bytes);
             shell.tell(group, Happening::SnapshotSent { to, index, bytes });
         }
-        Err(reason) => warn!(%group, %to, reason, "snapshot not sent; it is tried again"),
+        Err(reason) => {
+            warn!(%group, %to, reason, "snapshot not sent; it is tried again");
+            // Of one that was sent to its end the receiver may say what this disk has made of it.
+            if whole.load(Ordering::Relaxed) && is_damaged(&shell, &what).await {
+                let last = what.snapshot.last;
+                warn!(%group, %last, "the snapshot is damaged on this disk; a checkpoint follows");
+                shell.inbox.push(Event::SnapshotDamaged { group, last });
+            }
+        }
     }
     shell.inbox.push(Event::SnapshotSent {
         group,
@@ -92,7 +101,25 @@ async fn send(shell: Arc<Shell>, what: SendSnapshot) {
     });
 }
 
-async fn try_send(shell: &Shell, what: &SendSnapshot) -> Result<u64, String> {
+/// Reads the whole file once more.
+async fn is_damaged(shell: &Shell, what: &SendSnapshot) -> bool {
+    let files = shell.files.clone();
+    let (group, last, digest) = (what.group, what.snapshot.last, what.snapshot.digest);
+    let verified = tokio::task::spawn_blocking(move || files.verify(group, last, &digest)).await;
+    matches!(
+        verified,
+        Ok(Err(
+            SnapshotError::Damaged { .. } | SnapshotError::Missing { .. }
+        ))
+    )
+}
+
+/// Sets `whole` when the file has been read to its end.
+async fn try_send(
+    shell: &Shell,
+    what: &SendSnapshot,
+    whole: &Arc<AtomicBool>,
+) -> Result<u64, String> {
     let snapshots = Arc::clone(&shell.snapshots);
     let (group, last, digest) = (what.group, what.snapshot.last, what.snapshot.digest);
     let reader = tokio::task::spawn_blocking(move || snapshots.open(group, last, &digest))
@@ -100,7 +127,7 @@ async fn try_send(shell: &Shell, what: &SendSnapshot) -> Result<u64, String> {
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;
     let len = reader.file_len();
-    let source = SnapshotSource::new(reader, what.snapshot.last, digest);
+    let source = SnapshotSource::new(reader, what.snapshot.last, digest).tells(whole);
     let header = Bulk::Snapshot(SnapshotOffer::new(what)).encode();
     let transport = shell.transport().map_err(|failure| failure.detail)?;
     transport
@@ -116,6 +143,8 @@ pub(super) struct SnapshotSource {
     reader: Box<dyn SnapshotReader>,
     given: Given,
     offset: u64,
+    /// Set when all of it has been read.
+    whole: Arc<AtomicBool>,
 }
 
 impl SnapshotSource {
@@ -125,7 +154,14 @@ impl SnapshotSource {
             reader,
             given: Given::new(last, digest),
             offset: 0,
+            whole: Arc::default(),
         }
+    }
+
+    /// Who wants to know that all of it has been read.
+    fn tells(self, whole: &Arc<AtomicBool>) -> Self {
+        let whole = Arc::clone(whole);
+        Self { whole, ..self }
     }
 }
 
@@ -152,6 +188,9 @@ impl BulkSource for SnapshotSource {
             .read_raw(self.offset, &mut buffer[..count])
             .map_err(|error| std::io::Error::other(error.to_string()))?;
         self.offset += count as u64;
+        if self.offset >= self.reader.file_len() {
+            self.whole.store(true, Ordering::Relaxed);
+        }
         Ok(count)
     }
 }

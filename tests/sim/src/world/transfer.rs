@@ -137,6 +137,13 @@ impl World {
         let damaged = self.processes.get(&from).is_some_and(Process::is_damaged);
         let refused = matches!(copied, Err(Broken::Target(SnapshotError::Damaged { .. })));
         let by_disk = damaged && refused;
+        let snapshot = &send.snapshot;
+        let verified = by_disk.then(|| source.verify(send.group, snapshot.last, &snapshot.digest));
+        if let Some(Err(SnapshotError::Damaged { .. } | SnapshotError::Missing { .. })) = verified {
+            let (group, last) = (send.group, snapshot.last);
+            self.count("damaged snapshot of a leader replaced");
+            self.tell(from, Event::SnapshotDamaged { group, last });
+        }
         let copied = if by_disk { Ok(false) } else { copied };
         match copied {
             Ok(true) => self.arrived(id, send),

@@ -126,6 +126,14 @@ pub enum Event {
         /// Whether the whole file arrived.
         delivered: bool,
     },
+    /// A file of [`Outbox::snapshots`](super::Outbox::snapshots) is damaged or gone on this node's
+    /// own disk. Nobody can be given it: if it is still the newest, a checkpoint takes its place.
+    SnapshotDamaged {
+        /// The group.
+        group: GroupId,
+        /// The last entry it covers.
+        last: LogId,
+    },
     /// The connection to a node is lost.
     PeerDown(NodeId),
     /// There is a connection to a node (again).

@@ -109,6 +109,9 @@ impl Groups<'_> {
             } => {
                 self.step(turn, group, Input::SnapshotSent { to, delivered });
             }
+            Event::SnapshotDamaged { group, last } => {
+                self.with(turn, group, |replica, _| replica.snapshot_damaged(last));
+            }
             Event::PeerDown(node) => self.peer_down(turn, node),
             Event::PeerUp(node) => self.peer_up(turn, node),
             Event::Host {

@@ -221,6 +221,15 @@ impl Group {
         }
     }
 
+    /// What was to be sent is damaged here. A follower that needs it would wait until enough was
+    /// written for the next checkpoint, and in a group at rest for ever.
+    pub(in super::super) fn snapshot_damaged(&mut self, last: LogId) {
+        let newest = self.snapshots.newest.as_ref();
+        if newest.is_some_and(|newest| newest.last == last) {
+            self.checkpoint.report(false);
+        }
+    }
+
     /// A peer's snapshot is here in place of one that was lost: the very same, or a newer one that
     /// the log matches. The worker restores from it; anything else is of no use.
     pub(in super::super) fn snapshot_fetched(

@@ -219,6 +219,34 @@ fn the_floor_rises_below_a_checkpoint_and_older_files_go_when_it_is_durable() {
 }
 
 #[test]
+fn a_damaged_snapshot_of_a_leader_is_replaced_by_one_checkpoint() {
+    let mut bench = Bench::leading();
+    bench.config(|config| config.retained_entries = 2);
+    for ticket in 0..9 {
+        let out = bench.turn([propose(ticket, b"x")]);
+        bench.persist(&out);
+    }
+    let last = LogId { term: 1, index: 8 };
+    let snapshot = snapshot(last);
+    let report = Report::Checkpointed {
+        group: GROUP,
+        snapshot,
+    };
+    let out = bench.turn([applied(8), Event::Report(report)]);
+    bench.persist(&out);
+    let damaged = |last| Event::SnapshotDamaged { group: GROUP, last };
+
+    // One that is not sent any more.
+    let older = bench.turn([damaged(LogId { term: 1, index: 7 })]);
+    let first = bench.turn([damaged(last)]);
+    let again = bench.turn([damaged(last)]);
+
+    assert!(bodies(&older).is_empty());
+    assert_eq!(bodies(&first), [Body::Checkpoint]);
+    assert!(bodies(&again).is_empty());
+}
+
+#[test]
 fn a_file_named_by_a_floor_on_its_way_to_the_disk_is_kept() {
     let mut bench = Bench::leading();
     bench.config(|config| config.retained_entries = 2);
